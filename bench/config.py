@@ -1,0 +1,249 @@
+"""Typed configuration, read from configs/ and tables/: every error at once, with its path.
+
+The YAML files travel with the package: in a checkout they lie at its top, in a wheel in
+`bench/_assets`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.contracts import BadInput
+
+Selection = Literal["last", "validation", "test"]
+SELECTIONS: tuple[Selection, ...] = ("last", "validation", "test")
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(Strict):
+    """How a trainable method is optimised: Adam (amsgrad) with a schedule (spec 1.7, 2.2).
+
+    Length is `epochs` (one epoch draws as many windows as the train split has frames) or
+    `windows` in all, whichever is given; schedule 'exponential' multiplies the rate by `decay`
+    after every epoch, 'cosine' brings it to zero at the end.
+    """
+
+    batch: int = Field(256, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    schedule: Literal["exponential", "cosine"] = "exponential"
+    decay: float = Field(0.97, gt=0, le=1)
+    epochs: int | None = Field(None, ge=1)
+    windows: int | None = Field(None, ge=1)
+
+
+class Preset(Strict):
+    """Hyper-parameters of a method under one name, with what differs for single datasets."""
+
+    title: str | None = None
+    options: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    intervals: int | None = Field(None, ge=1)
+    datasets: dict[str, PresetChange] = {}
+
+
+class PresetChange(Strict):
+    """What a preset changes for one dataset."""
+
+    options: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    intervals: int | None = Field(None, ge=1)
+
+
+class MethodConfig(Strict):
+    """configs/methods/NAME.yaml: presets by name, and the preset each budget takes."""
+
+    presets: dict[str, Preset]
+    budgets: dict[str, str] = {}
+
+
+class Budget(Strict):
+    """configs/budgets.yaml: how long to train, how many seeds, how much is looked at."""
+
+    summary: str
+    seeds: int = Field(ge=1)
+    training: dict[str, Any] = {}
+    fit_windows: int | None = Field(None, ge=1)
+    validations: int = Field(1, ge=1)
+    validation_windows: int | None = Field(None, ge=1)
+    test_clips: int | None = Field(None, ge=1)
+
+
+class Source(Strict):
+    """Where a dataset can be read from: a file layout and the names it uses there."""
+
+    layout: Literal["deciwatch", "h36m"]
+    dataset: str = ""
+    estimator: str = ""
+    representation: Literal["3d", "2d", "smpl"] = "3d"
+
+
+class StandinConfig(Strict):
+    """How the synthetic clips in place of a dataset are made (docs/stand-ins.md)."""
+
+    actions: tuple[str, ...]
+    clips: dict[Literal["train", "validation", "test"], int]
+    frames: tuple[int, int]
+    tempo: float = Field(1.0, gt=0)
+    cameras: int = Field(1, ge=1)
+    bias: float = Field(1.0, ge=0)
+    drift: float = Field(0.3, ge=0)
+    bursts: float = Field(0.02, ge=0, le=1)
+    seed: int = 0
+
+
+class DatasetConfig(Strict):
+    """configs/datasets/NAME.yaml. `single_frame` holds the published full-rate errors."""
+
+    title: str
+    estimator: str
+    space: Literal["3d", "2d", "6d"]
+    fps: float = Field(gt=0)
+    skeleton: str
+    intervals: int = Field(ge=1)
+    image: tuple[int, int] | None = None
+    lifter: Literal["held-out", "all", "out-of-fold"] | None = None
+    sources: tuple[Source, ...] = ()
+    single_frame: dict[str, float] = {}
+    single_frame_source: str = ""
+    standin: StandinConfig | None = None
+
+
+class Row(Strict):
+    """A row of a table: a dataset, and the published values of its entries by column label."""
+
+    dataset: str
+    published: dict[str, tuple[float, ...]] = {}
+    note: str = ""
+
+
+class Column(Strict):
+    """A column of a table: a method, perhaps under a preset other than the budget's."""
+
+    method: str
+    preset: str | None = None
+    options: dict[str, Any] = {}
+    label: str | None = None
+    beyond: bool = False
+
+    @property
+    def key(self) -> str:
+        """What `published` and the rows refer to: method, or method:preset."""
+        return self.method if self.preset is None else f"{self.method}:{self.preset}"
+
+
+class TableConfig(Strict):
+    """tables/NAME.yaml: what a table compares, under which protocol, beside which numbers."""
+
+    title: str
+    metrics: tuple[str, ...]
+    details: tuple[str, ...] = ()
+    interval: int = Field(ge=1)
+    protocol: str
+    reference: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+Preset.model_rebuild()
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def assets() -> Path:
+    """The folder that holds `configs/` and `tables/`."""
+    packed = Path(__file__).parent / "_assets"
+    return packed if packed.is_dir() else Path(__file__).parent.parent
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """A hint naming what the user may have meant, for the end of an error line."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+
+
+def read(path: Path, model: type[_Model]) -> _Model:
+    """Read a YAML file (safe loader) into a model; BadInput lists every error with its path."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadInput("not valid YAML", file=path, found=str(error)) from error
+    return parse(raw, model, path)
+
+
+def parse(raw: object, model: type[_Model], file: object) -> _Model:
+    """Validate plain data; BadInput lists every error with its path and the nearest valid key."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            where = ".".join(str(part) for part in item["loc"])
+            text = item["msg"]
+            if item["type"] == "extra_forbidden":
+                text = f"unknown key, {nearest_names(str(item['loc'][-1]), model.model_fields)}"
+            problems.append(f"{where}: {text}" if where else text)
+        raise BadInput("; ".join(problems), file=file) from error
+
+
+def _names(kind: str) -> list[str]:
+    return sorted(path.stem for path in (assets() / kind).glob("*.yaml"))
+
+
+def _load(kind: str, what: str, name: str, model: type[_Model]) -> _Model:
+    if name not in _names(kind):
+        raise BadInput(f"unknown {what} '{name}'", hint=nearest_names(name, _names(kind)))
+    return read(assets() / kind / f"{name}.yaml", model)
+
+
+def dataset_names() -> list[str]:
+    """Every dataset in configs/datasets."""
+    return _names("configs/datasets")
+
+
+def table_names() -> list[str]:
+    """Every table in tables/."""
+    return _names("tables")
+
+
+@cache
+def dataset_config(name: str) -> DatasetConfig:
+    """The configuration of a dataset; BadInput with the nearest names when there is none."""
+    return _load("configs/datasets", "dataset", name, DatasetConfig)
+
+
+@cache
+def table_config(name: str) -> TableConfig:
+    """A table's specification; BadInput with the nearest names when there is none."""
+    return _load("tables", "table", name, TableConfig)
+
+
+@cache
+def method_config(name: str) -> MethodConfig:
+    """The presets of a method; a method without a file has one, empty, named `default`."""
+    path = assets() / "configs/methods" / f"{name}.yaml"
+    return (
+        read(path, MethodConfig) if path.is_file() else MethodConfig(presets={"default": Preset()})
+    )
+
+
+@cache
+def budgets() -> dict[str, Budget]:
+    """Every budget by name."""
+    path = assets() / "configs/budgets.yaml"
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {name: parse(budget, Budget, f"{path}: {name}") for name, budget in raw.items()}

@@ -1,0 +1,164 @@
+"""What a method is: the contract between the harness and `methods/`, and the error both raise.
+
+Shapes: B windows, K sampling interval, Q intervals per window, T = K*Q + 1 frames of a window,
+J joints in D dimensions, P = J*D values of one flat pose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class BadInput(Exception):
+    """Something the user gave cannot be used: one line that says what, where and what to do.
+
+    problem: what is wrong; file, clip: where; found, expected: the two sides of the mismatch;
+    hint: what to do about it. The command line prints it and exits with code 2.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: object = None,
+        clip: str | None = None,
+        found: object = None,
+        expected: object = None,
+        hint: str | None = None,
+    ) -> None:
+        parts = [problem]
+        if file is not None:
+            parts.insert(0, str(file))
+        if clip is not None:
+            parts.insert(-1, f"clip {clip}")
+        line = ": ".join(parts)
+        if found is not None:
+            line += f"; found {found}"
+        if expected is not None:
+            line += f"; expected {expected}"
+        if hint is not None:
+            line += f"; {hint}"
+        super().__init__(" ".join(line.split()))
+
+
+@dataclass(frozen=True)
+class Window:
+    """The geometry of one window: Q + 1 keyframes, every K-th of T = K*Q + 1 frames.
+
+    interval: K; intervals: Q; joints: J; dims: D (2, 3, or 6 for rotations).
+    """
+
+    interval: int
+    intervals: int
+    joints: int
+    dims: int
+
+    def __post_init__(self) -> None:
+        for name in ("interval", "intervals", "joints", "dims"):
+            value = getattr(self, name)
+            if value < 1:
+                raise BadInput(f"a window's {name} must be positive", found=value)
+
+    @property
+    def frames(self) -> int:
+        """T, the number of frames."""
+        return self.interval * self.intervals + 1
+
+    @property
+    def keyframes(self) -> int:
+        """Q + 1, the number of keyframes."""
+        return self.intervals + 1
+
+    @property
+    def pose(self) -> int:
+        """P = J*D, the length of a flat pose."""
+        return self.joints * self.dims
+
+
+class WindowSource(Protocol):
+    """The windows of one split, as a method that is fitted in closed form may read them."""
+
+    window: Window
+
+    def __len__(self) -> int:
+        """How many windows there are."""
+        ...
+
+    def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (keyframes (B, Q+1, P), truth (B, T, P)) in a fixed order.
+
+        size: the largest B; most: at most so many windows, spread evenly over the split.
+        """
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A plugin. Its class is what the registry holds; the harness builds `cls(options, window)`.
+
+    title: the name in tables; source: paper or "ours"; Options: a frozen dataclass of typed
+    hyper-parameters with defaults; revision: raised when a change of the code moves its numbers,
+    so that stored results are not taken for new ones.
+    """
+
+    title: ClassVar[str]
+    source: ClassVar[str]
+    revision: ClassVar[int]
+    Options: ClassVar[type[Any]]
+
+    def __init__(self, options: Any, window: Window) -> None: ...
+
+
+@runtime_checkable
+class Recovery(Method, Protocol):
+    """A method that sees only keyframes."""
+
+    def recover(self, keyframes: Tensor) -> Tensor:
+        """(B, Q+1, P) keyframes in model space -> (B, T, P) recovered window, same dtype."""
+        ...
+
+
+@runtime_checkable
+class Refiner(Method, Protocol):
+    """A method that sees the estimator's output at every frame: a reference, not a rival."""
+
+    def refine(self, frames: Tensor) -> Tensor:
+        """(B, T, P) detected frames in model space -> (B, T, P) refined frames, same dtype."""
+        ...
+
+
+@runtime_checkable
+class Fitted(Recovery, Protocol):
+    """A recovery method whose parameters have a closed form."""
+
+    def fit(self, train: WindowSource, validation: WindowSource) -> Mapping[str, float]:
+        """Learn from `train`, choose penalties on `validation`; return what was chosen, by name."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The fitted parameters, by name."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Recovery, Protocol):
+    """A `torch.nn.Module` that is trained by gradient descent.
+
+    The harness owns optimiser, schedule, batches, seeds and device; the method owns its loss.
+    """
+
+    def loss(self, keyframes: Tensor, truth: Tensor) -> Tensor:
+        """(B, Q+1, P) keyframes, (B, T, P) truth -> scalar to minimise."""
+        ...
+
+    def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+        """As `torch.nn.Module.parameters`."""
+        ...

@@ -1,0 +1,174 @@
+"""The types every loader produces: skeleton, clip, dataset.
+
+Spaces: '3d' positions in metres, relative to the root joints; '2d' positions in pixels;
+'6d' rotations (first two columns of each joint's matrix, no unit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts import BadInput
+
+Array = NDArray[np.float32]
+Space = Literal["3d", "2d", "6d"]
+Split = Literal["train", "validation", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+DIMS: dict[Space, int] = {"3d": 3, "2d": 2, "6d": 6}
+UNITS: dict[Space, str] = {"3d": "m", "2d": "px", "6d": "-"}
+
+# No two joints of one body are further apart; catches millimetres read as metres.
+_LARGEST_BODY_M = 3.0
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joint names in order, the root joints (their mean is the origin in 3D), and named groups.
+
+    groups: column name -> joint indices, under the joints' right names. published_groups: the
+    same as an earlier evaluation printed them, where it mislabelled joints (spec 3.7 q6).
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    root: tuple[int, ...] = ()
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    published_groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One person in one video.
+
+    name: unique in its dataset; recording: what was performed once (clips of one recording,
+    seen by several cameras, are not independent); detected, truth: (T, J, D) float32 in the
+    dataset's unit, NaN in `detected` marks a missed joint; image: width and height in pixels,
+    box: (T, 4) x1, y1, x2, y2 of the person in pixels (both 2D only).
+    """
+
+    name: str
+    recording: str
+    detected: Array
+    truth: Array
+    image: tuple[int, int] | None = None
+    box: Array | None = None
+
+    @property
+    def frames(self) -> int:
+        """T, the number of frames."""
+        return len(self.truth)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Train, validation and test clips with one skeleton, one space and one frame rate.
+
+    name: as in configs/datasets; title: as in tables; estimator: what made `detected`; origin:
+    where the data came from, in words for a caption; standin: synthetic clips in place of data
+    that is not on this machine; notes: what every output must say (clips left out, overlaps);
+    fingerprint: changes when any number in the clips does.
+    """
+
+    name: str
+    title: str
+    estimator: str
+    space: Space
+    fps: float
+    skeleton: Skeleton
+    clips: Mapping[Split, tuple[Clip, ...]]
+    origin: str
+    standin: bool = False
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def unit(self) -> str:
+        """The unit of the clips: m, px or - (rotations)."""
+        return UNITS[self.space]
+
+
+def to_root(poses: Array, root: tuple[int, ...]) -> Array:
+    """Poses (T, J, D) relative to the mean of their root joints; unchanged without any."""
+    if not root:
+        return poses
+    return poses - poses[:, list(root)].mean(axis=1, keepdims=True)
+
+
+def check_clip(clip: Clip, skeleton: Skeleton, space: Space, file: object = None) -> None:
+    """Raise BadInput unless the clip has the dataset's shape, finite truth and a likely unit."""
+    expected = (len(skeleton.joints), DIMS[space])
+    for what, poses in (("detected", clip.detected), ("truth", clip.truth)):
+        if poses.ndim != 3 or poses.shape[1:] != expected:
+            raise BadInput(
+                f"{what} poses have the wrong shape",
+                file=file,
+                clip=clip.name,
+                found=poses.shape,
+                expected=f"(frames, {expected[0]} joints of {skeleton.name}, {expected[1]})",
+                hint="check that the file belongs to this dataset",
+            )
+    if len(clip.detected) != len(clip.truth):
+        raise BadInput(
+            "detections and truth differ in length",
+            file=file,
+            clip=clip.name,
+            found=f"{len(clip.detected)} detected frames",
+            expected=f"{len(clip.truth)}",
+            hint="use detections and truth of the same release",
+        )
+    if clip.frames == 0:
+        raise BadInput("the clip has no frames", file=file, clip=clip.name)
+    if not np.isfinite(clip.truth).all():
+        frame = int(np.argwhere(~np.isfinite(clip.truth))[0][0])
+        raise BadInput(
+            "the truth is not finite",
+            file=file,
+            clip=clip.name,
+            found=f"NaN or infinity at frame {frame}",
+            expected="finite numbers",
+            hint="remove the clip or repair its truth",
+        )
+    if np.isinf(clip.detected).any():
+        raise BadInput(
+            "a detection is infinite", file=file, clip=clip.name, expected="NaN if missed"
+        )
+    if space == "3d":
+        reach = float(np.abs(to_root(clip.truth, skeleton.root)).max())
+        if reach > _LARGEST_BODY_M:
+            raise BadInput(
+                "the truth cannot be in metres",
+                file=file,
+                clip=clip.name,
+                found=f"a joint {reach:.4g} from the root",
+                expected=f"at most {_LARGEST_BODY_M:g} m",
+                hint="convert the file to metres",
+            )
+    if space == "2d":
+        if clip.image is None or clip.box is None:
+            raise BadInput("a 2D clip needs an image size and boxes", file=file, clip=clip.name)
+        if clip.box.shape != (clip.frames, 4):
+            raise BadInput(
+                "boxes have the wrong shape",
+                file=file,
+                clip=clip.name,
+                found=clip.box.shape,
+                expected=(clip.frames, 4),
+            )
+        if not np.isfinite(clip.box).all() or (clip.box[:, 2:] <= clip.box[:, :2]).any():
+            raise BadInput(
+                "a box is empty or not finite",
+                file=file,
+                clip=clip.name,
+                expected="x1 < x2, y1 < y2",
+            )
+
+
+def missed(dataset: Dataset, split: Split = "test") -> int:
+    """How many joint detections of a split are missing (NaN)."""
+    return sum(int(np.isnan(clip.detected).any(-1).sum()) for clip in dataset.clips[split])

@@ -1,0 +1,80 @@
+"""The skeletons of the datasets: joint orders as in their files (spec 3.1)."""
+
+from __future__ import annotations
+
+from bench.data.clips import Skeleton
+
+H36M_17 = Skeleton(
+    "h36m-17",
+    (
+        "hip", "lhip", "lknee", "lankle", "rhip", "rknee", "rankle", "spine", "neck", "head",
+        "headtop", "lshoulder", "lelbow", "lwrist", "rshoulder", "relbow", "rwrist",
+    ),
+    root=(0,),
+)  # fmt: skip
+
+BODY_14 = Skeleton(
+    "body-14",
+    (
+        "rankle", "rknee", "rhip", "lhip", "lknee", "lankle", "rwrist", "relbow", "rshoulder",
+        "lshoulder", "lelbow", "lwrist", "neck", "headtop",
+    ),
+    root=(2, 3),
+)  # fmt: skip
+
+# The published table read the 15 joints as a 13-joint list that starts with the head (spec 3.7 q6).
+JHMDB_15 = Skeleton(
+    "jhmdb-15",
+    (
+        "neck", "belly", "face", "rshoulder", "lshoulder", "rhip", "lhip", "relbow", "lelbow",
+        "rknee", "lknee", "rwrist", "lwrist", "rankle", "lankle",
+    ),
+    groups={
+        "head": (2,),
+        "shoulder": (3, 4),
+        "elbow": (7, 8),
+        "wrist": (11, 12),
+        "hip": (5, 6),
+        "knee": (9, 10),
+        "ankle": (13, 14),
+    },
+    published_groups={
+        "head": (0,),
+        "shoulder": (1, 2),
+        "elbow": (3, 4),
+        "wrist": (5, 6),
+        "hip": (7, 8),
+        "knee": (9, 10),
+        "ankle": (11, 12),
+    },
+)  # fmt: skip
+
+# The 14 stacked-hourglass joints whose definition agrees with the motion capture's.
+HOURGLASS_14 = Skeleton(
+    "hourglass-14",
+    (
+        "rankle", "rknee", "rhip", "lhip", "lknee", "lankle", "hip", "thorax", "rwrist", "relbow",
+        "rshoulder", "lshoulder", "lelbow", "lwrist",
+    ),
+    groups={
+        "shoulder": (10, 11),
+        "elbow": (9, 12),
+        "wrist": (8, 13),
+        "hip": (2, 3),
+        "knee": (1, 4),
+        "ankle": (0, 5),
+    },
+)  # fmt: skip
+
+SMPL_24 = Skeleton(
+    "smpl-24",
+    (
+        "pelvis", "lhip", "rhip", "spine1", "lknee", "rknee", "spine2", "lankle", "rankle", "spine3",
+        "lfoot", "rfoot", "neck", "lcollar", "rcollar", "head", "lshoulder", "rshoulder", "lelbow",
+        "relbow", "lwrist", "rwrist", "lhand", "rhand",
+    ),
+)  # fmt: skip
+
+SKELETONS: dict[str, Skeleton] = {
+    skeleton.name: skeleton for skeleton in (H36M_17, BODY_14, JHMDB_15, HOURGLASS_14, SMPL_24)
+}

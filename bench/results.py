@@ -1,0 +1,178 @@
+"""Cells and their results: one JSON file per cell, written to a temporary name and renamed.
+
+Everything else (tables, MLflow) is derived from these files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.contracts import BadInput
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The unit of work: everything here changes the numbers, nothing else does.
+
+    fingerprint: of the dataset's clips; revision: of the method's code; options: every
+    hyper-parameter, resolved; training: every optimiser setting, None where nothing is trained;
+    interval, intervals: K and Q; limits: what the budget leaves out (validation windows, ...).
+    """
+
+    dataset: str
+    fingerprint: str
+    method: str
+    preset: str
+    revision: int
+    options: Mapping[str, Any]
+    training: Mapping[str, Any] | None
+    interval: int
+    intervals: int
+    protocol: str
+    budget: str
+    limits: Mapping[str, Any]
+    selection: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """A name for the cell's file, from what changes its numbers."""
+        # A preset is a name for options and training, a budget one for training and limits.
+        said = {k: v for k, v in asdict(self).items() if k not in ("preset", "budget")}
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return f"{self.dataset}_{self.method}_s{self.seed}_{digest[:16]}"
+
+    @property
+    def column(self) -> tuple[str, str]:
+        """What the seeds of one entry share: method and preset."""
+        return self.method, self.preset
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """One clip's scores: metric -> (value, weight); a dataset's score is the weighted mean."""
+
+    name: str
+    recording: str
+    frames: int
+    values: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a number stands on: how much was scored, missed, padded and left out.
+
+    missed: joint detections that were NaN; padded: frames that were zero padding; dropped:
+    frames at the end of clips that no window covered; sampled: share of frames used as keyframes.
+    """
+
+    clips: int
+    frames: int
+    joints: int
+    missed: int = 0
+    padded: int = 0
+    dropped: int = 0
+    sampled: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cell produced. `status` is 'failed' when `error` tells why there are no numbers.
+
+    metrics: in the metric's unit (mm, mm/frame^2, share of joints); parameters: number of values
+    learned; chosen: penalties chosen on validation; curve: one entry per evaluation during
+    training (windows, loss, validation); dataset: title, origin, standin, notes, space, fps;
+    provenance: versions, hardware, commit, device, threads, seconds.
+    """
+
+    cell: Cell
+    status: Literal["done", "failed"]
+    error: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    clips: tuple[ClipScore, ...] = ()
+    scored: Scored | None = None
+    parameters: int = 0
+    chosen: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[Mapping[str, float], ...] = ()
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def to_json(result: Result) -> str:
+    """A result as JSON text; numbers round-trip exactly."""
+    return json.dumps({"format": FORMAT, **asdict(result)}, indent=1, sort_keys=True)
+
+
+def from_json(text: str, file: object = None) -> Result:
+    """The result in a JSON text; BadInput when it is not one."""
+    try:
+        raw = json.loads(text)
+        found = raw.pop("format")
+        if found != FORMAT:
+            raise BadInput("another format of results", file=file, found=found, expected=FORMAT)
+        raw["cell"] = Cell(**raw["cell"])
+        raw["clips"] = tuple(
+            ClipScore(**{**clip, "values": {k: tuple(v) for k, v in clip["values"].items()}})
+            for clip in raw["clips"]
+        )
+        raw["scored"] = Scored(**raw["scored"]) if raw["scored"] else None
+        raw["curve"] = tuple(raw["curve"])
+        return Result(**raw)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            "not a result file", file=file, found=repr(error), hint="delete it to compute it anew"
+        ) from error
+
+
+class Results:
+    """The result files of one output folder, `FOLDER/results/KEY.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder; BadInput when it cannot be written."""
+        self.folder = folder / "results"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                "the output folder cannot be written",
+                file=folder,
+                found=error.strerror,
+                hint="choose another with --out",
+            ) from error
+        if not os.access(self.folder, os.W_OK):
+            raise BadInput(
+                "the output folder cannot be written", file=folder, hint="choose another with --out"
+            )
+
+    def path(self, cell: Cell) -> Path:
+        """Where the cell's result lies."""
+        return self.folder / f"{cell.key}.json"
+
+    def get(self, cell: Cell) -> Result | None:
+        """The stored result; None when there is none or its file is damaged."""
+        path = self.path(cell)
+        if not path.is_file():
+            return None
+        try:
+            return from_json(path.read_text(encoding="utf-8"), path)
+        except BadInput:
+            return None
+
+    def put(self, result: Result) -> Path:
+        """Store a result so that a kill at any instant leaves the old file or the new one."""
+        path = self.path(result.cell)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(to_json(result))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return path
