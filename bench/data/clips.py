@@ -97,7 +97,8 @@ def to_root(poses: Array, root: tuple[int, ...]) -> Array:
     """Poses (T, J, D) relative to the mean of their root joints; unchanged without any."""
     if not root:
         return poses
-    return poses - poses[:, list(root)].mean(axis=1, keepdims=True)
+    relative: Array = poses - poses[:, list(root)].mean(axis=1, keepdims=True)
+    return relative
 
 
 def check_clip(clip: Clip, skeleton: Skeleton, space: Space, file: object = None) -> None:

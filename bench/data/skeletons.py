@@ -69,8 +69,8 @@ HOURGLASS_14 = Skeleton(
 SMPL_24 = Skeleton(
     "smpl-24",
     (
-        "pelvis", "lhip", "rhip", "spine1", "lknee", "rknee", "spine2", "lankle", "rankle", "spine3",
-        "lfoot", "rfoot", "neck", "lcollar", "rcollar", "head", "lshoulder", "rshoulder", "lelbow",
+        "pelvis", "lhip", "rhip", "spine1", "lknee", "rknee", "spine2", "lankle", "rankle",
+        "spine3", "lfoot", "rfoot", "neck", "lcollar", "rcollar", "head", "lshoulder", "rshoulder", "lelbow",
         "relbow", "lwrist", "rwrist", "lhand", "rhand",
     ),
 )  # fmt: skip
