@@ -70,7 +70,8 @@ SMPL_24 = Skeleton(
     "smpl-24",
     (
         "pelvis", "lhip", "rhip", "spine1", "lknee", "rknee", "spine2", "lankle", "rankle",
-        "spine3", "lfoot", "rfoot", "neck", "lcollar", "rcollar", "head", "lshoulder", "rshoulder", "lelbow",
+        "spine3", "lfoot", "rfoot", "neck", "lcollar", "rcollar", "head", "lshoulder", "rshoulder",
+        "lelbow",
         "relbow", "lwrist", "rwrist", "lhand", "rhand",
     ),
 )  # fmt: skip
