@@ -1,0 +1,200 @@
+"""Errors of predicted poses: pure functions of arrays, in float64, and how each is printed.
+
+Axes: T frames, J joints, D dimensions; leading axes are batch. NaN (a missed detection) makes the
+error of its frame NaN; protocols decide what to do with those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.config import nearest_names
+from bench.contracts import BadInput
+
+Float = NDArray[np.float64]
+Poses = NDArray[np.floating[Any]]
+
+# Frames per batch of the alignment: bounds its memory to some 100 MB for 17 joints.
+_CHUNK = 65536
+
+# Joints coincide when their squared spread is rounding noise beside their squared distance.
+_POINT = 1e-24
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How a metric is printed.
+
+    unit: of the printed number, which is `scale` times the stored one (PCK is stored as a share
+    and printed in percent); better: which way is good; decimals: as in the published tables.
+    """
+
+    label: str
+    unit: str
+    better: Literal["lower", "higher"]
+    decimals: int
+    scale: float = 1.0
+
+
+METRICS: dict[str, MetricInfo] = {
+    "mpjpe": MetricInfo("MPJPE", "mm", "lower", 1),
+    "pampjpe": MetricInfo("PA-MPJPE", "mm", "lower", 1),
+    "accel": MetricInfo("Accel", "mm/frame^2", "lower", 1),
+    "pck@0.2": MetricInfo("PCK@0.2", "%", "higher", 1, 100.0),
+    "pck@0.1": MetricInfo("PCK@0.1", "%", "higher", 1, 100.0),
+    "pck@0.05": MetricInfo("PCK@0.05", "%", "higher", 1, 100.0),
+    "pixels": MetricInfo("Joint error", "px", "lower", 2),
+    "angle": MetricInfo("Rotation error", "deg", "lower", 2),
+}
+
+
+def metric_info(name: str) -> MetricInfo:
+    """How a metric is printed; `pck@0.2:wrist` is the joint group `wrist` of `pck@0.2`.
+
+    Raises BadInput with the nearest names for an unknown one.
+    """
+    base, _, group = name.partition(":")
+    if base not in METRICS or (group and not base.startswith("pck@")):
+        raise BadInput(f"unknown metric '{name}'", hint=nearest_names(base, METRICS))
+    info = METRICS[base]
+    return replace(info, label=f"{info.label} {group}") if group else info
+
+
+def joint_error(pred: Poses, truth: Poses) -> Float:
+    """Euclidean distance of each joint.
+
+    pred, truth: (..., J, D) in one unit. Returns (..., J) in that unit. Source: spec 3.4.
+    """
+    difference = np.asarray(pred, np.float64) - np.asarray(truth, np.float64)
+    distance: Float = np.sqrt(np.einsum("...d,...d->...", difference, difference))
+    return distance
+
+
+def mpjpe(pred: Poses, truth: Poses) -> Float:
+    """Mean per-joint position error of each frame.
+
+    pred, truth: (..., T, J, D) in one unit, both relative to their own root where the data has
+    one. Returns (..., T) in that unit. Source: spec 3.4.
+    """
+    error: Float = joint_error(pred, truth).mean(-1)
+    return error
+
+
+def procrustes(pred: Poses, truth: Poses) -> Float:
+    """Move every predicted pose onto the true one by the best similarity transform.
+
+    Scale, rotation (never a reflection) and translation minimise the squared error of each frame.
+    pred, truth: (..., J, D) in one unit. Returns (..., J, D) in that unit; NaN where a frame holds
+    NaN. A pose whose joints coincide has no scale: it is moved onto the truth's centre.
+    Source: spec 3.4; Umeyama 1991.
+    """
+    shape = np.broadcast_shapes(pred.shape, truth.shape)
+    x_FJD = np.broadcast_to(pred, shape).reshape(-1, *shape[-2:])
+    y_FJD = np.broadcast_to(truth, shape).reshape(-1, *shape[-2:])
+    aligned = np.empty(x_FJD.shape, np.float64)
+    for start in range(0, len(x_FJD), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        aligned[part] = _aligned(x_FJD[part].astype(np.float64), y_FJD[part].astype(np.float64))
+    return aligned.reshape(shape)
+
+
+def _aligned(pred: Float, truth: Float) -> Float:
+    """`procrustes` for one batch (F, J, D)."""
+    centre = truth.mean(1, keepdims=True)
+    x = pred - pred.mean(1, keepdims=True)
+    covariance = np.matmul(x.transpose(0, 2, 1), truth - centre)
+    missed = np.isnan(covariance).any((1, 2))
+    covariance[missed] = 0
+    u, strength, vt = np.linalg.svd(covariance)
+    mirrored = np.linalg.det(u) * np.linalg.det(vt) < 0
+    # Turning the weakest axis round is the cheapest way to make a reflection a rotation.
+    u[mirrored, :, -1] *= -1
+    strength[mirrored, -1] *= -1
+    size = np.einsum("fjd,fjd->f", x, x)
+    extended = size > _POINT * np.einsum("fjd,fjd->f", pred, pred)
+    scale = np.divide(strength.sum(-1), size, out=np.zeros_like(size), where=extended)
+    aligned: Float = np.matmul(x, scale[:, None, None] * np.matmul(u, vt)) + centre
+    aligned[missed] = np.nan
+    return aligned
+
+
+def pampjpe(pred: Poses, truth: Poses) -> Float:
+    """MPJPE of each frame after aligning the prediction to the truth by `procrustes`.
+
+    pred, truth: (..., T, J, D) in one unit. Returns (..., T) in that unit. Frames are aligned one
+    by one whatever their number (spec 3.7 q13 describes an evaluation that did not). Source:
+    spec 3.4.
+    """
+    return mpjpe(procrustes(pred, truth), truth)
+
+
+def accel(pred: Poses, truth: Poses) -> Float:
+    """Acceleration error: mean over joints of the norm of the second difference of the error.
+
+    pred, truth: (..., T, J, D) in one unit. Returns (..., T-2), none for fewer than 3 frames, in
+    that unit per frame^2: there is no division by time. Source: spec 3.4.
+    """
+    difference = np.asarray(pred, np.float64) - np.asarray(truth, np.float64)
+    # The second difference is linear: that of the error is the difference of the two.
+    second = (
+        difference[..., :-2, :, :] - 2 * difference[..., 1:-1, :, :] + difference[..., 2:, :, :]
+    )
+    error: Float = np.sqrt(np.einsum("...d,...d->...", second, second)).mean(-1)
+    return error
+
+
+def box_size(box: NDArray[Any]) -> Float:
+    """The larger side of each box.
+
+    box: (..., 4) x1, y1, x2, y2 in pixels. Returns (...) pixels. Source: spec 3.4.
+    """
+    sides = box[..., 2:].astype(np.float64) - box[..., :2]
+    larger: Float = sides.max(-1)
+    return larger
+
+
+def pck(pred: Poses, truth: Poses, size: Poses, alpha: float) -> NDArray[np.bool_]:
+    """Which joints are correct: no further from the truth than a share of the person's size.
+
+    pred, truth: (..., T, J, D) and size: (..., T) in one unit; alpha: the share. Returns
+    (..., T, J). A missed joint (NaN) is wrong. Source: spec 3.4.
+    """
+    correct: NDArray[np.bool_] = joint_error(pred, truth) <= alpha * np.asarray(size)[..., None]
+    return correct
+
+
+def rotation_matrices(columns: Poses) -> Float:
+    """Rotation matrices from their first two columns, made orthonormal by Gram-Schmidt.
+
+    columns: (..., 6) as R00, R01, R10, R11, R20, R21. Returns (..., 3, 3), NaN where the two
+    columns span no plane. Source: spec 3.1.
+    """
+    first, second = np.moveaxis(
+        np.asarray(columns, np.float64).reshape(*columns.shape[:-1], 3, 2), -1, 0
+    )
+    x = _unit(first)
+    y = _unit(second - np.einsum("...i,...i->...", x, second)[..., None] * x)
+    return np.stack([x, y, np.cross(x, y)], -1)
+
+
+def _unit(vectors: Float) -> Float:
+    """Vectors (..., 3) scaled to length 1; NaN for those without a length."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 0)
+
+
+def rotation_error(pred: Poses, truth: Poses) -> Float:
+    """Mean over joints of the angle between predicted and true rotation of each frame.
+
+    pred, truth: (..., T, J, 6), made orthonormal by `rotation_matrices`. Returns (..., T) in
+    degrees.
+    """
+    difference = rotation_matrices(pred) - rotation_matrices(truth)
+    # |A - B| = 2 sqrt(2) sin(angle / 2), which unlike the trace is exact near 0.
+    chord = np.linalg.norm(difference, axis=(-2, -1)) / np.sqrt(8)
+    error: Float = np.degrees(2 * np.arcsin(np.minimum(chord, 1))).mean(-1)
+    return error

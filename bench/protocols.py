@@ -1,0 +1,237 @@
+"""Protocols: what turns recovered windows into one number (docs/protocols.md).
+
+Axes: N windows of T frames, B windows, P = J*D values of a flat pose, F scored frames of one clip.
+Model space: 3D in metres relative to the root, 2D divided by the image's width and height, 6D
+rotations.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench import metrics
+from bench.config import nearest_names
+from bench.contracts import BadInput, Window
+from bench.data.clips import Array, Skeleton, Space, to_root
+from bench.metrics import Float
+
+Boxes = NDArray[np.number[Any]]
+Score = dict[str, tuple[float, float]]
+
+_SPACE_METRICS: dict[Space, tuple[str, ...]] = {
+    "3d": ("mpjpe", "pampjpe", "accel"),
+    "2d": ("pck@0.2", "pck@0.1", "pck@0.05", "pixels"),
+    "6d": ("angle",),
+}
+_GROUPED = "pck@0.2"
+_MM = 1000.0
+
+
+def space_metrics(space: Space) -> tuple[str, ...]:
+    """The metrics of a space, the leading one first; joint groups add `pck@0.2:GROUP` in 2D."""
+    return _SPACE_METRICS[space]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything between recovered windows and a number: windows, frames, joints, averaging.
+
+    name: as in tables; summary: one line for captions and help; every_frame: a last window ends
+    at the last frame and short clips are refused, instead of dropping tails and padding;
+    pool_frames: PCK is averaged over frames, instead of over clips; right_names: joint groups
+    under their right names, instead of the published ones; whole_pixels: boxes are cut to whole
+    pixels.
+    """
+
+    name: str
+    summary: str
+    every_frame: bool
+    pool_frames: bool
+    right_names: bool
+    whole_pixels: bool
+
+    def starts(self, frames: int, window: Window, clip: str = "") -> NDArray[np.int64]:
+        """The first frame of every window in a clip of so many frames: 0, K, 2K, ... up to L - T.
+
+        When every frame counts, L - T follows where the grid misses it. A clip shorter than T has
+        one window, which the caller pads with zeros, or else is BadInput naming `clip`.
+        """
+        last = frames - window.frames
+        if last < 0 and self.every_frame:
+            raise BadInput(
+                "the clip is shorter than a window",
+                clip=clip or None,
+                found=f"{frames} frames",
+                expected=f"at least {window.frames}",
+                hint="use a smaller Q or protocol deciwatch",
+            )
+        grid = np.arange(0, max(last, 0) + 1, window.interval)
+        return np.append(grid, last) if self.every_frame and grid[-1] < last else grid
+
+    def scored(self, frames: int, window: Window) -> int:
+        """F, the frames of the merged sequence of a clip of so many frames, padding included."""
+        return int(self.starts(frames, window)[-1]) + window.frames
+
+    def groups(self, skeleton: Skeleton) -> Mapping[str, tuple[int, ...]]:
+        """The joint groups PCK is given for, by the name this protocol prints."""
+        if self.right_names:
+            return skeleton.groups
+        return skeleton.published_groups or skeleton.groups
+
+    def score(
+        self,
+        prediction: Array,
+        truth: Array,
+        *,
+        skeleton: Skeleton,
+        space: Space,
+        image: tuple[int, int] | None = None,
+        box: Boxes | None = None,
+    ) -> Score:
+        """One clip's metrics: name -> (mean, what it counts for in the summary).
+
+        prediction, truth: (F, J, D) in model space; image: (W, H) in pixels and box: (F, 4), both
+        for 2D only. Units as in `metrics.METRICS`, PCK as a share. Frames with NaN in a metric are
+        left out of it, and so is a metric without any frame; in PCK a missed joint is a wrong one.
+        """
+        if space == "3d":
+            pair = to_root(prediction, skeleton.root), to_root(truth, skeleton.root)
+            return _means(
+                {
+                    "mpjpe": metrics.mpjpe(*pair) * _MM,
+                    "pampjpe": metrics.pampjpe(*pair) * _MM,
+                    "accel": metrics.accel(*pair) * _MM,
+                }
+            )
+        if space == "6d":
+            return _means({"angle": metrics.rotation_error(prediction, truth)})
+        if image is None or box is None:
+            raise BadInput("a 2D clip needs an image size and boxes")
+        pixels = np.array(image, np.float64)
+        return self._score_2d(prediction * pixels, truth * pixels, skeleton, box)
+
+    def _score_2d(self, pred: Float, truth: Float, skeleton: Skeleton, box: Boxes) -> Score:
+        """`score` of poses (F, J, 2) in pixels."""
+        size = metrics.box_size(box.astype(np.int32) if self.whole_pixels else box)
+        weight = float(len(truth)) if self.pool_frames else 1.0
+        score = _means({"pixels": metrics.mpjpe(pred, truth)})
+        for name in space_metrics("2d"):
+            if not name.startswith("pck@"):
+                continue
+            joints = metrics.pck(pred, truth, size, float(name.removeprefix("pck@"))).mean(0)
+            score[name] = float(joints.mean()), weight
+            if name == _GROUPED:
+                for group, members in self.groups(skeleton).items():
+                    score[f"{name}:{group}"] = float(joints[list(members)].mean()), weight
+        return score
+
+    def summarise(self, scores: Iterable[Mapping[str, tuple[float, float]]]) -> dict[str, float]:
+        """The weighted mean over clips of every metric, from what `score` gave for each."""
+        totals: dict[str, float] = defaultdict(float)
+        weights: dict[str, float] = defaultdict(float)
+        for score in scores:
+            for name, (value, weight) in score.items():
+                totals[name] += value * weight
+                weights[name] += weight
+        return {name: total / weights[name] for name, total in totals.items()}
+
+
+def _means(values: Mapping[str, Float]) -> Score:
+    """Means of per-frame values and their numbers, without NaN frames and empty metrics."""
+    valid = {name: value[~np.isnan(value)] for name, value in values.items()}
+    return {n: (float(v.mean()), float(len(v))) for n, v in valid.items() if len(v)}
+
+
+_PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "deciwatch",
+            "as published: windows every K frames, averaged where they overlap; last frames that"
+            " no window reaches dropped, short clips padded; PCK averaged over clips, under the"
+            " published joint names",
+            every_frame=False,
+            pool_frames=False,
+            right_names=False,
+            whole_pixels=True,
+        ),
+        Protocol(
+            "full",
+            "every frame of every clip once, nothing padded: windows every K frames and one that"
+            " ends at the last frame, averaged where they overlap; everything averaged over"
+            " frames, under the right joint names",
+            every_frame=True,
+            pool_frames=True,
+            right_names=True,
+            whole_pixels=False,
+        ),
+    )
+}
+
+
+def protocol_names() -> list[str]:
+    """Every protocol."""
+    return sorted(_PROTOCOLS)
+
+
+def protocol(name: str) -> Protocol:
+    """A protocol by name; BadInput with the nearest names when there is none."""
+    if name not in _PROTOCOLS:
+        raise BadInput(f"unknown protocol '{name}'", hint=nearest_names(name, _PROTOCOLS))
+    return _PROTOCOLS[name]
+
+
+def merge(windows: Tensor, starts: NDArray[np.int64], frames: int) -> Tensor:
+    """One sequence from overlapping windows: the mean, per frame, of all that cover it.
+
+    windows: (N, T, P); starts: (N,) the first frame of each, ascending; frames: F, all of them
+    covered. Returns (F, P) in the windows' dtype, added up in the same order on every run.
+    Source: spec 3.3.
+    """
+    length, pose = windows.shape[1:]
+    index_NT = starts[:, None] + np.arange(length)
+    counts_F = np.bincount(index_NT.ravel(), minlength=frames)
+    layers = int(counts_F.max())
+    index = torch.from_numpy(index_NT).to(windows.device)
+    total = windows.new_zeros(frames, pose)
+    # Windows so many places apart never meet, so that no frame is added to twice in one step and
+    # the order of the additions, hence their rounding, is fixed on a GPU too.
+    for layer in range(layers):
+        total.index_add_(
+            0, index[layer::layers].flatten(), windows[layer::layers].reshape(-1, pose)
+        )
+    return total / torch.from_numpy(counts_F).to(total)[:, None]
+
+
+def fill_missing(keyframes: Tensor, dims: int) -> Tensor:
+    """Replace missed detections (NaN) in keyframes by what the same window's keyframes tell.
+
+    keyframes: (B, Q+1, P); dims: D. A coordinate is interpolated linearly between the nearest
+    keyframes that have it, and held constant beyond the first and the last one. A coordinate that
+    no keyframe has becomes the mean of the other joints' same coordinate in its keyframe, or 0
+    where there is none. Returns (B, Q+1, P), `keyframes` itself when nothing is missed.
+    """
+    missed = keyframes.isnan()
+    if not missed.any():
+        return keyframes
+    count = keyframes.shape[1]
+    place = torch.arange(count, device=keyframes.device)[None, :, None].expand_as(keyframes)
+    before = place.masked_fill(missed, -1).cummax(1).values
+    after = place.masked_fill(missed, count).flip(1).cummin(1).values.flip(1)
+    # Beyond the first and the last detection both neighbours are the same one.
+    left = torch.where(before < 0, after, before).clamp(max=count - 1)
+    right = torch.where(after >= count, before, after).clamp(min=0)
+    share = (place - left) / (right - left).clamp(min=1)
+    low, high = keyframes.gather(1, left), keyframes.gather(1, right)
+    filled = torch.where(missed, low + share.to(low) * (high - low), keyframes)
+    joints = filled.reshape(*filled.shape[:-1], -1, dims)
+    centre = joints.nanmean(-2, keepdim=True).nan_to_num(0.0)
+    return torch.where(joints.isnan(), centre, joints).flatten(-2)
