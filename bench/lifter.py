@@ -76,9 +76,13 @@ class _ClippedLinear(nn.Linear):
 class Lifter(nn.Module):
     """(B, 16, 2) pixels -> (B, 16, 3) millimetres relative to the hip, camera frame."""
 
+    input_mean: Tensor
+    input_std: Tensor
+    output_mean: Tensor
+    output_std: Tensor
+
     def __init__(self, config: LifterConfig) -> None:
         super().__init__()
-        self.config = config
         width = config.width
         self.first = _Layer(JOINTS * 2, width, config.dropout)
         self.blocks = nn.ModuleList(
@@ -117,7 +121,7 @@ def train(
     *,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Progress = lambda done, total, text: None,
+    progress: Progress = lambda _done, _all, _text: None,
 ) -> Lifter:
     """Train a lifter on (N, 16, 2) pixels and (N, 16, 3) millimetres relative to the hip.
 
@@ -132,7 +136,7 @@ def train(
     inputs = inputs.to(device)
     targets = ((targets.flatten(1).to(device) - model.output_mean) / model.output_std).float()
 
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, fused=device == "cuda")
+    optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     samples = len(inputs) // config.stride
     if samples < 2:
         raise BadInput("too few frames to train a lifter", found=len(inputs))
@@ -172,7 +176,7 @@ def train(
 def lift(model: Lifter, pixels: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
     """Detections (N, 16, 2) px -> poses (N, 16, 3) in metres relative to the hip."""
     model = model.eval().to(device)
-    parts = [model(part.to(device)).cpu() for part in torch.from_numpy(pixels).split(16384)]
+    parts = [model(part.to(device)).cpu() for part in torch.split(torch.from_numpy(pixels), 16384)]
     metres: NDArray[np.float32] = (torch.cat(parts) / 1000).numpy()
     return metres
 

@@ -78,7 +78,8 @@ class Camera:
         # As the data set's own toolbox has it: the product term once, where Brown's model has two.
         tangential = (flat * self.tangential[::-1]).sum(-1, keepdims=True)
         bent = flat * (radial + tangential) + r2 * self.tangential[::-1]
-        return self.focal * bent + self.centre
+        pixels: NDArray[np.float64] = self.focal * bent + self.centre
+        return pixels
 
 
 @dataclass(frozen=True)

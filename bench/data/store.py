@@ -1,0 +1,168 @@
+"""Our own on-disk format: a folder per dataset, memory-mapped, without pickle, checked on load.
+
+`dataset.json` tells names, lengths and provenance; `SPLIT_detected.npy` and `SPLIT_truth.npy`
+hold (N, J, D) float32, clip after clip; `SPLIT_box.npy` (N, 4) float32 where there are boxes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.contracts import BadInput
+from bench.data.clips import DIMS, SPLITS, Array, Clip, Dataset, Split
+from bench.data.skeletons import SKELETONS
+
+FORMAT = 1
+_FIELDS = ("name", "title", "estimator", "space", "fps", "origin", "standin", "fingerprint")
+
+
+def cache_folder() -> Path:
+    """Where prepared data is kept: BENCH_CACHE, or `bench` in the user's cache folder."""
+    own = os.environ.get("BENCH_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
+
+
+def fingerprint(clips: Iterable[tuple[Split, Clip]]) -> str:
+    """16 hexadecimal digits that change with any name, number or order in the clips."""
+    digest = hashlib.sha256()
+    for split, clip in clips:
+        head = [split, clip.name, clip.recording, list(clip.truth.shape), clip.image]
+        digest.update(json.dumps(head).encode())
+        for poses in (clip.detected, clip.truth, clip.box):
+            if poses is not None:
+                digest.update(np.ascontiguousarray(poses, np.float32).data)
+    return digest.hexdigest()[:16]
+
+
+def save(dataset: Dataset, folder: Path) -> None:
+    """Write a dataset; an older one of that folder is replaced only when this one is complete."""
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        for split in SPLITS:
+            clips = dataset.clips[split]
+            _stack(temporary / f"{split}_detected.npy", [clip.detected for clip in clips])
+            _stack(temporary / f"{split}_truth.npy", [clip.truth for clip in clips])
+            if dataset.space == "2d":
+                boxes = [clip.box for clip in clips if clip.box is not None]
+                _stack(temporary / f"{split}_box.npy", boxes)
+        meta: dict[str, Any] = {field: getattr(dataset, field) for field in _FIELDS}
+        meta |= {
+            "format": FORMAT,
+            "skeleton": dataset.skeleton.name,
+            "notes": list(dataset.notes),
+            "clips": {
+                split: [
+                    {
+                        "name": clip.name,
+                        "recording": clip.recording,
+                        "frames": clip.frames,
+                        "image": clip.image,
+                    }
+                    for clip in dataset.clips[split]
+                ]
+                for split in SPLITS
+            },
+        }
+        (temporary / "dataset.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except OSError as error:
+        raise BadInput(
+            "the prepared data cannot be written",
+            file=folder,
+            found=error.strerror,
+            hint="set BENCH_CACHE to a folder with space",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load(folder: Path) -> Dataset:
+    """Open a dataset; its arrays are memory-mapped, so this takes no time and no memory."""
+    file = folder / "dataset.json"
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+        if meta["format"] != FORMAT:
+            raise BadInput(
+                "another format of prepared data",
+                file=file,
+                found=meta["format"],
+                expected=FORMAT,
+                hint="delete the folder to prepare it anew",
+            )
+        skeleton = SKELETONS[meta["skeleton"]]
+        shape = (len(skeleton.joints), DIMS[meta["space"]])
+        clips = {split: _clips(folder, split, meta, shape) for split in SPLITS}
+        return Dataset(
+            skeleton=skeleton,
+            clips=clips,
+            notes=tuple(meta["notes"]),
+            **{field: meta[field] for field in _FIELDS},
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            "the prepared data is damaged",
+            file=file,
+            found=repr(error),
+            hint="delete the folder to prepare it anew",
+        ) from error
+
+
+def _stack(file: Path, parts: list[Array]) -> None:
+    """Write (T_i, ...) arrays one after the other, without holding them twice in memory."""
+    shape = (sum(len(part) for part in parts), *(parts[0].shape[1:] if parts else ()))
+    with file.open("wb") as out:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_2_0(out, header)
+        for part in parts:
+            out.write(np.ascontiguousarray(part, "<f4").data)
+
+
+def _clips(
+    folder: Path, split: Split, meta: dict[str, Any], shape: tuple[int, int]
+) -> tuple[Clip, ...]:
+    listed = meta["clips"][split]
+    frames = [int(entry["frames"]) for entry in listed]
+    ends = np.cumsum(frames)
+    arrays: dict[str, Array] = {}
+    wanted: dict[str, tuple[int, ...]] = {"detected": shape, "truth": shape}
+    if meta["space"] == "2d":
+        wanted["box"] = (4,)
+    for what, rest in wanted.items():
+        file = folder / f"{split}_{what}.npy"
+        if not listed:
+            continue
+        # Copy on write: never changed, but torch wants memory that could be.
+        array = np.load(file, mmap_mode="c", allow_pickle=False)
+        if array.shape != (sum(frames), *rest) or array.dtype != np.float32:
+            raise BadInput(
+                "the prepared data is damaged",
+                file=file,
+                found=f"{array.shape} {array.dtype}",
+                expected=f"{(sum(frames), *rest)} float32",
+                hint="delete the folder to prepare it anew",
+            )
+        arrays[what] = array
+    return tuple(
+        Clip(
+            name=entry["name"],
+            recording=entry["recording"],
+            detected=arrays["detected"][end - count : end],
+            truth=arrays["truth"][end - count : end],
+            image=tuple(entry["image"]) if entry["image"] else None,
+            box=arrays["box"][end - count : end] if "box" in arrays else None,
+        )
+        for entry, end, count in zip(listed, ends, frames, strict=True)
+    )

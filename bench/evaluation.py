@@ -1,0 +1,115 @@
+"""From a method and a split to scores: windows recovered, merged and scored, clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.contracts import Method, Recovery, Refiner, Window
+from bench.data.clips import Array, Dataset, Split
+from bench.data.windows import Windows, model_space
+from bench.protocols import Protocol, fill_missing, merge
+from bench.results import ClipScore, Scored
+
+_BATCH = 256
+
+
+@torch.no_grad()
+def evaluate(
+    method: Method,
+    dataset: Dataset,
+    split: Split,
+    protocol: Protocol,
+    window: Window,
+    *,
+    device: str = "cpu",
+    most: int | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> tuple[tuple[ClipScore, ...], Scored]:
+    """Score a method on every clip of a split (or on `most`, evenly spread).
+
+    Memory grows with the longest clip, not with the dataset. progress: called with (clips done,
+    all clips).
+    """
+    clips = dataset.clips[split]
+    if most is not None and most < len(clips):
+        clips = tuple(clips[i] for i in np.linspace(0, len(clips) - 1, most).round().astype(int))
+    scores, frames, used, padded, dropped, missed = [], 0, 0, 0, 0, 0
+    for number, clip in enumerate(clips, 1):
+        starts = protocol.starts(clip.frames, window, clip.name)
+        length = protocol.scored(clip.frames, window)
+        lack = max(length - clip.frames, 0)
+        detected = _padded(model_space(clip, clip.detected), lack)
+        truth = _padded(model_space(clip, clip.truth), lack)
+        merged = merge(
+            recover(method, torch.from_numpy(detected).flatten(1).to(device), starts, window),
+            starts,
+            length,
+        )
+        score = protocol.score(
+            merged.cpu().numpy().reshape(length, *truth.shape[1:]),
+            truth[:length],
+            skeleton=dataset.skeleton,
+            space=dataset.space,
+            image=clip.image,
+            box=None if clip.box is None else _padded(clip.box, lack)[:length],
+        )
+        scores.append(ClipScore(clip.name, clip.recording, length, score))
+        frames += length
+        used += len(np.unique(starts[:, None] + np.arange(0, window.frames, window.interval)))
+        padded += lack
+        dropped += max(clip.frames - length, 0)
+        missed += int(np.isnan(clip.detected).any(-1).sum())
+        progress(number, len(clips))
+    return tuple(scores), Scored(
+        clips=len(scores),
+        frames=frames,
+        joints=len(dataset.skeleton.joints),
+        missed=missed,
+        padded=padded,
+        dropped=dropped,
+        sampled=1.0 if isinstance(method, Refiner) else used / frames,
+    )
+
+
+def recover(method: Method, poses: Tensor, starts: NDArray[np.int64], window: Window) -> Tensor:
+    """Recover the windows of one clip: (F, P) poses, (N,) starts -> (N, T, P).
+
+    A recovery method is handed the keyframes and nothing else.
+    """
+    first = torch.from_numpy(starts).to(poses.device)[:, None]
+    step = 1 if isinstance(method, Refiner) else window.interval
+    index = first + torch.arange(0, window.frames, step, device=poses.device)
+    parts = []
+    for part in torch.split(index, _BATCH):
+        if isinstance(method, Refiner):
+            parts.append(method.refine(poses[part]))
+        elif isinstance(method, Recovery):
+            parts.append(method.recover(fill_missing(poses[part], window.dims)))
+        else:
+            raise TypeError(f"{type(method).__name__} has neither recover nor refine")
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def window_error(method: Recovery, source: Windows, most: int | None) -> float:
+    """Mean joint distance over a split's windows, unmerged, in model space: what selection sees."""
+    total, count = 0.0, 0
+    for keyframes, truth in source.batches(_BATCH, most):
+        error = method.recover(keyframes) - truth
+        distance = error.view(*error.shape[:2], -1, source.window.dims).norm(dim=-1)
+        total += float(distance.sum(dtype=torch.float64))
+        count += distance.numel()
+    return total / count
+
+
+def _padded(values: Array, lack: int) -> Array:
+    """Frames with `lack` frames of zeros behind them."""
+    if not lack:
+        return values
+    rest: Sequence[tuple[int, int]] = [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, ((0, lack), *rest))
