@@ -184,7 +184,9 @@ def rotation_matrices(columns: Poses) -> Float:
 def _unit(vectors: Float) -> Float:
     """Vectors (..., 3) scaled to length 1; NaN for those without a length."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 0)
+    unit = np.full_like(vectors, np.nan)
+    np.divide(vectors, length, out=unit, where=length > 0)
+    return unit
 
 
 def rotation_error(pred: Poses, truth: Poses) -> Float:

@@ -1,0 +1,253 @@
+"""Protocols: windows, merging, missed detections, scores by hand, and published numbers."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.contracts import BadInput, Window
+from bench.data.clips import Skeleton
+from bench.protocols import fill_missing, merge, protocol, protocol_names, space_metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("BENCH_SHARED", ROOT.parent / "shared"))
+GOLDEN = Path(os.environ.get("BENCH_GOLDEN", SHARED / "golden"))
+
+DECIWATCH, FULL = protocol("deciwatch"), protocol("full")
+NAN = float("nan")
+
+PAIR = Skeleton(
+    "pair",
+    ("a", "b"),
+    root=(0,),
+    groups={"hand": (1,)},
+    published_groups={"foot": (0,), "hand": (0, 1)},
+)
+
+sizes = st.tuples(st.integers(1, 6), st.integers(1, 4))
+
+
+def window(interval, intervals):
+    return Window(interval, intervals, joints=2, dims=3)
+
+
+def windows_of(sequence, starts, length):
+    """(N, T, P) windows of a sequence (F, P)."""
+    return torch.stack([sequence[start : start + length] for start in starts.tolist()])
+
+
+class TestWindows:
+    def test_deciwatch_drops_what_the_grid_does_not_reach(self):
+        assert DECIWATCH.starts(48, window(10, 2)).tolist() == [0, 10, 20]
+        assert DECIWATCH.scored(48, window(10, 2)) == 41
+        assert DECIWATCH.scored(51, window(10, 2)) == 51
+
+    def test_deciwatch_pads_a_short_clip(self):
+        assert DECIWATCH.starts(5, window(10, 2)).tolist() == [0]
+        assert DECIWATCH.scored(5, window(10, 2)) == 21
+
+    def test_full_adds_a_window_at_the_end(self):
+        assert FULL.starts(48, window(10, 2)).tolist() == [0, 10, 20, 27]
+        assert FULL.scored(48, window(10, 2)) == 48
+        assert FULL.starts(41, window(10, 2)).tolist() == [0, 10, 20]
+
+    def test_full_refuses_a_short_clip(self):
+        message = r"clip run_3.*; found 20 frames; expected at least 21; use a smaller Q"
+        with pytest.raises(BadInput, match=message):
+            FULL.starts(20, window(10, 2), "run_3")
+
+    @settings(deadline=None, max_examples=50)
+    @given(sizes, st.integers(1, 80))
+    def test_every_frame_that_counts_is_covered(self, size, frames):
+        shape = window(*size)
+        for rules in (DECIWATCH, FULL):
+            if rules is FULL and frames < shape.frames:
+                continue
+            starts, scored = rules.starts(frames, shape), rules.scored(frames, shape)
+            covered = np.unique(starts[:, None] + np.arange(shape.frames))
+            assert covered.tolist() == list(range(scored))
+            assert (np.diff(starts) > 0).all()
+            if rules is FULL:
+                assert scored == frames
+            elif frames >= shape.frames:
+                assert 0 <= frames - scored < shape.interval
+
+
+class TestMerge:
+    def test_the_mean_of_what_covers_a_frame(self):
+        windows = torch.tensor([[1.0, 2, 3], [5, 7, 9], [11, 13, 15]])[..., None]
+        merged = merge(windows, np.array([0, 2, 3]), 6)
+        assert merged.flatten().tolist() == [1, 2, 4, 9, 11, 15]
+
+    @settings(deadline=None, max_examples=25)
+    @given(sizes, st.integers(0, 60), st.integers(0, 2**31))
+    def test_windows_of_one_sequence_give_it_back(self, size, more, seed):
+        shape = window(*size)
+        frames = shape.frames + more
+        sequence = torch.randn(frames, 6, generator=torch.Generator().manual_seed(seed))
+        starts = FULL.starts(frames, shape)
+        merged = merge(windows_of(sequence, starts, shape.frames), starts, frames)
+        torch.testing.assert_close(merged, sequence, rtol=1e-6, atol=1e-6)
+        assert merged.dtype == torch.float32
+
+    def test_a_missed_frame_stays_alone(self):
+        sequence = torch.zeros(41, 6)
+        sequence[12, 3] = NAN
+        starts = DECIWATCH.starts(41, window(10, 2))
+        merged = merge(windows_of(sequence, starts, 21), starts, 41)
+        assert merged.isnan().nonzero().tolist() == [[12, 3]]
+
+    @pytest.mark.skipif(
+        not (GOLDEN / "metrics.npz").is_file(), reason=f"no metrics.npz in {GOLDEN}"
+    )
+    def test_golden(self):
+        with np.load(GOLDEN / "metrics.npz") as file:
+            golden = dict(file)
+        names = [name for name in golden if name.startswith("merged_step")]
+        assert names
+        windows = torch.from_numpy(golden["windows"])
+        for name in names:
+            starts = np.arange(len(windows)) * int(name.removeprefix("merged_step"))
+            merged = merge(windows, starts, len(golden[name])).numpy()
+            np.testing.assert_allclose(merged, golden[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+class TestFillMissing:
+    def test_nothing_missed_is_nothing_done(self):
+        keyframes = torch.randn(2, 3, 4)
+        assert fill_missing(keyframes, 2) is keyframes
+
+    def test_between_keyframes_and_beyond_them(self):
+        x = [NAN, 1.0, NAN, NAN, 7.0, NAN]
+        keyframes = torch.tensor(x)[None, :, None]
+        assert fill_missing(keyframes, 1).flatten().tolist() == [1, 1, 3, 5, 7, 7]
+
+    def test_a_joint_never_seen_is_put_amid_the_others(self):
+        frame = [[1.0, 10, NAN, NAN, 3, 30], [2, 20, NAN, NAN, NAN, NAN]]
+        filled = fill_missing(torch.tensor([frame]), 2)
+        # The third joint is held first, so that it counts in the second keyframe's mean.
+        assert filled.tolist() == [[[1, 10, 2, 20, 3, 30], [2, 20, 2.5, 25, 3, 30]]]
+
+    def test_a_window_never_seen_is_zero_and_leaves_the_others(self):
+        keyframes = torch.stack([torch.full((3, 4), NAN), torch.ones(3, 4)])
+        filled = fill_missing(keyframes, 2)
+        assert filled[0].eq(0).all()
+        assert filled[1].eq(1).all()
+
+    @settings(deadline=None, max_examples=25)
+    @given(st.integers(0, 2**31), st.floats(0, 1))
+    def test_matches_one_coordinate_at_a_time(self, seed, share):
+        generator = np.random.default_rng(seed)
+        keyframes = generator.normal(size=(4, 5, 6)).astype(np.float32)
+        keyframes[generator.random(keyframes.shape) < share] = NAN
+        filled = fill_missing(torch.from_numpy(keyframes), 3).numpy()
+        assert np.isfinite(filled).all()
+        for window_, wanted in zip(filled, keyframes, strict=True):
+            for column in range(6):
+                known = np.flatnonzero(~np.isnan(wanted[:, column]))
+                if len(known):
+                    line = np.interp(np.arange(5), known, wanted[known, column])
+                    np.testing.assert_allclose(window_[:, column], line, atol=1e-6)
+
+
+class TestScore:
+    def test_3d_in_millimetres_after_each_own_root(self):
+        truth = np.zeros((4, 2, 3), np.float32)
+        truth[:, 1, 0] = 0.5
+        pred = truth + np.float32(3)
+        pred[:, 1, 1] += np.array([0, 0.01, 0.02, 0.05], np.float32)
+        score = DECIWATCH.score(pred, truth, skeleton=PAIR, space="3d")
+        # Half of (0 + 10 + 20 + 50) / 4, as the root counts as a joint without error; the second
+        # differences are 0 and 20.
+        assert score["mpjpe"] == pytest.approx((10, 4), abs=1e-3)
+        assert score["accel"] == pytest.approx((5, 2), abs=1e-3)
+        assert score["pampjpe"] == pytest.approx((0, 4), abs=1e-3)
+        assert tuple(score) == space_metrics("3d")
+
+    def test_missed_frames_do_not_count(self):
+        truth = np.zeros((4, 2, 3), np.float32)
+        pred = truth.copy()
+        pred[:3, 1, 0] = 0.02
+        pred[3] = NAN
+        score = FULL.score(pred, truth, skeleton=PAIR, space="3d")
+        assert score["mpjpe"] == pytest.approx((10, 3))
+        assert score["accel"][1] == 1
+
+    def test_a_metric_without_frames_is_left_out(self):
+        truth = np.zeros((2, 2, 3), np.float32)
+        assert "accel" not in FULL.score(truth, truth, skeleton=PAIR, space="3d")
+        assert FULL.score(truth * NAN, truth, skeleton=PAIR, space="3d") == {}
+
+    def two_frames(self):
+        """Joint b is off by 8 and 20 px in a 200 x 100 image; the boxes measure 45.9 and 105.5."""
+        truth = np.full((2, 2, 2), 0.5, np.float32)
+        pred = truth.copy()
+        pred[:, 1, 0] += np.array([8, 20], np.float32) / 200
+        box = np.array([[0, 0, 45.9, 10], [0, 0, 10, 105.5]])
+        return {"image": (200, 100), "box": box}, pred, truth
+
+    def test_2d_as_published(self):
+        info, pred, truth = self.two_frames()
+        score = DECIWATCH.score(pred, truth, skeleton=PAIR, space="2d", **info)
+        # 0.2 of 45 and of 105 px are 9 and 21 px; 0.1 are 4.5 and 10.5 px.
+        assert score["pck@0.2"] == (1.0, 1)
+        assert score["pck@0.1"] == (0.5, 1)
+        assert score["pck@0.2:foot"] == (1.0, 1)
+        assert score["pck@0.2:hand"] == (1.0, 1)
+        assert score["pixels"] == pytest.approx((7, 2), rel=1e-5)
+
+    def test_2d_in_full(self):
+        info, pred, truth = self.two_frames()
+        pred[0, 1, 0] = 0.5 + 22 / 200
+        score = FULL.score(pred, truth, skeleton=PAIR, space="2d", **info)
+        assert score["pck@0.2"] == (0.75, 2)
+        assert score["pck@0.2:hand"] == (0.5, 2)
+        assert "pck@0.2:foot" not in score
+
+    def test_boxes_are_cut_only_as_published(self):
+        info, pred, truth = self.two_frames()
+        pred[0, 1, 0] = 0.5 + 9.1 / 200
+        scores = [
+            p.score(pred, truth, skeleton=PAIR, space="2d", **info) for p in (DECIWATCH, FULL)
+        ]
+        # 9.1 px lies between 0.2 x 45 and 0.2 x 45.9.
+        assert [score["pck@0.2"][0] for score in scores] == [0.75, 1.0]
+
+    def test_a_missed_joint_is_a_wrong_one(self):
+        info, pred, truth = self.two_frames()
+        pred[0, 1] = NAN
+        score = FULL.score(pred, truth, skeleton=PAIR, space="2d", **info)
+        assert score["pck@0.2"] == (0.75, 2)
+        assert score["pixels"] == pytest.approx((10, 1), rel=1e-5)
+
+    def test_2d_needs_an_image_and_boxes(self):
+        _, pred, truth = self.two_frames()
+        with pytest.raises(BadInput, match="image size and boxes"):
+            FULL.score(pred, truth, skeleton=PAIR, space="2d")
+
+    def test_rotations_in_degrees(self):
+        truth = np.tile(np.array([1, 0, 0, 1, 0, 0], np.float32), (3, 2, 1))
+        pred = truth.copy()
+        pred[:, 0] = [0, -2, 1, 0, 0, 0]
+        pred[2] = NAN
+        score = FULL.score(pred, truth, skeleton=PAIR, space="6d")
+        assert score == {"angle": pytest.approx((45, 2))}
+
+
+def test_summarise_weights_each_metric_by_itself():
+    scores = [
+        {"mpjpe": (10.0, 1.0), "pck@0.2": (0.5, 1.0)},
+        {"mpjpe": (20.0, 3.0)},
+    ]
+    assert FULL.summarise(scores) == {"mpjpe": 17.5, "pck@0.2": 0.5}
+
+
+def test_lookup():
+    assert protocol_names() == ["deciwatch", "full"]
+    assert all(protocol(name).name == name for name in protocol_names())
+    with pytest.raises(BadInput, match=r"unknown protocol 'deciwach'; did you mean deciwatch\?"):
+        protocol("deciwach")
