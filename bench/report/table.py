@@ -1,0 +1,143 @@
+"""A table ready to be drawn: every number, mark and state, and nothing about layout.
+
+`build` (bench/report/build.py) makes one; terminal, LaTeX, Markdown and CSV all draw that one.
+Numbers are in the unit they are printed in (millimetres, percent), unrounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bench.config import Column, TableConfig
+from bench.metrics import metric_info
+from bench.results import Cell, Scored
+from bench.stats import Gain
+
+State = Literal["done", "failed", "not run", "absent"]
+Mark = Literal["best", "second", ""]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A metric's mean over seeds, its standard deviation and what was gained.
+
+    sd: None with fewer than two seeds; gain: this minus the table's reference method, None for
+    the reference itself and where the two were not scored on the same clips.
+    """
+
+    mean: float
+    sd: float | None = None
+    gain: Gain | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method on one dataset.
+
+    state: 'done' with at least one finished seed, 'failed' with none and at least one that
+    failed, 'not run' when it was planned and has no result, 'absent' when nothing was planned;
+    published: the paper's values by metric; seeds, planned: finished and planned ones; reason: of
+    the first failure; keyframes: whether the method sees keyframes only, as those that are
+    ranked do; cell: what its seeds share, None when nothing was planned.
+    """
+
+    column: Column
+    state: State
+    keyframes: bool
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
+    seeds: int = 0
+    planned: int = 0
+    reason: str = ""
+    mark: Mark = ""
+    parameters: int | None = None
+    scored: Scored | None = None
+    cell: Cell | None = None
+
+    @property
+    def label(self) -> str:
+        """The method's name in the table."""
+        return self.column.label or self.column.key
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """One dataset with the entries of every column, in their order.
+
+    scored: what most entries stand on; intervals: Q of most entries; origin, standin: where the
+    clips came from; notes: what every output must say about them.
+    """
+
+    dataset: str
+    title: str
+    fps: float
+    entries: tuple[Entry, ...]
+    standin: bool = False
+    origin: str = ""
+    notes: tuple[str, ...] = ()
+    scored: Scored | None = None
+    intervals: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the numbers came about: cells computed and taken from earlier, time, command, place."""
+
+    computed: int
+    earlier: int
+    seconds: float
+    command: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with nothing left to compute."""
+
+    name: str
+    config: TableConfig
+    rows: tuple[DatasetRow, ...]
+    run: Run | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of the table itself, then those of its long form."""
+        return self.config.metrics + self.config.details
+
+    @property
+    def labels(self) -> list[str]:
+        """The methods' names, in the order of every row's entries."""
+        return [column.label or column.key for column in self.config.columns]
+
+    @property
+    def entries(self) -> list[tuple[DatasetRow, Entry]]:
+        """Every entry with its row."""
+        return [(row, entry) for row in self.rows for entry in row.entries]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """One cell of every entry that was planned."""
+        return [entry.cell for _, entry in self.entries if entry.cell is not None]
+
+
+def printed(metric: str, value: float) -> str:
+    """A number as it is printed, with the metric's decimals."""
+    text = f"{value:.{metric_info(metric).decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def printed_all(metrics: Sequence[str], values: Mapping[str, float]) -> str:
+    """`54.6 (19.2)`: the first metric, the others in brackets; `-` where there is none."""
+    texts = [printed(metric, values[metric]) if metric in values else "-" for metric in metrics]
+    if set(texts) == {"-"}:
+        return "-"
+    return f"{texts[0]} ({', '.join(texts[1:])})" if len(texts) > 1 else texts[0]
+
+
+def signed(metric: str, value: float) -> str:
+    """A difference as it is printed, always with its sign unless it rounds to zero."""
+    text = printed(metric, value)
+    return f"+{text}" if float(text) > 0 else text
