@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.config import nearest_names
 from bench.contracts import BadInput
+from bench.data.rotations import angle_between, sixd_to_matrix
 
 Float = NDArray[np.float64]
 Poses = NDArray[np.floating[Any]]
@@ -167,36 +168,11 @@ def pck(pred: Poses, truth: Poses, size: Poses, alpha: float) -> NDArray[np.bool
     return correct
 
 
-def rotation_matrices(columns: Poses) -> Float:
-    """Rotation matrices from their first two columns, made orthonormal by Gram-Schmidt.
-
-    columns: (..., 6) as R00, R01, R10, R11, R20, R21. Returns (..., 3, 3), NaN where the two
-    columns span no plane. Source: spec 3.1.
-    """
-    first, second = np.moveaxis(
-        np.asarray(columns, np.float64).reshape(*columns.shape[:-1], 3, 2), -1, 0
-    )
-    x = _unit(first)
-    y = _unit(second - np.einsum("...i,...i->...", x, second)[..., None] * x)
-    return np.stack([x, y, np.cross(x, y)], -1)
-
-
-def _unit(vectors: Float) -> Float:
-    """Vectors (..., 3) scaled to length 1; NaN for those without a length."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit = np.full_like(vectors, np.nan)
-    np.divide(vectors, length, out=unit, where=length > 0)
-    return unit
-
-
 def rotation_error(pred: Poses, truth: Poses) -> Float:
     """Mean over joints of the angle between predicted and true rotation of each frame.
 
-    pred, truth: (..., T, J, 6), made orthonormal by `rotation_matrices`. Returns (..., T) in
-    degrees.
+    pred, truth: (..., T, J, 6), made orthonormal here (spec 3.1). Returns (..., T) in degrees;
+    NaN where six numbers are no rotation.
     """
-    difference = rotation_matrices(pred) - rotation_matrices(truth)
-    # |A - B| = 2 sqrt(2) sin(angle / 2), which unlike the trace is exact near 0.
-    chord = np.linalg.norm(difference, axis=(-2, -1)) / np.sqrt(8)
-    error: Float = np.degrees(2 * np.arcsin(np.minimum(chord, 1))).mean(-1)
+    error: Float = np.degrees(angle_between(sixd_to_matrix(pred), sixd_to_matrix(truth))).mean(-1)
     return error

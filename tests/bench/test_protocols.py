@@ -1,5 +1,6 @@
 """Protocols: windows, merging, missed detections, scores by hand, and published numbers."""
 
+import json
 import os
 from pathlib import Path
 
@@ -9,13 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.config import dataset_config, dataset_names
 from bench.contracts import BadInput, Window
+from bench.data import deciwatch
 from bench.data.clips import Skeleton
+from bench.data.windows import window_of
+from bench.evaluation import evaluate
 from bench.protocols import fill_missing, merge, protocol, protocol_names, space_metrics
+from methods.interpolation import Cubic, Estimator, Linear, Nearest, NoOptions, Quadratic
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("BENCH_SHARED", ROOT.parent / "shared"))
 GOLDEN = Path(os.environ.get("BENCH_GOLDEN", SHARED / "golden"))
+LAYOUT = SHARED / "data" / "deciwatch-layout"
+EXPECTED = LAYOUT / "expected.json"
 
 DECIWATCH, FULL = protocol("deciwatch"), protocol("full")
 NAN = float("nan")
@@ -251,3 +259,53 @@ def test_lookup():
     assert all(protocol(name).name == name for name in protocol_names())
     with pytest.raises(BadInput, match=r"unknown protocol 'deciwach'; did you mean deciwatch\?"):
         protocol("deciwach")
+
+
+METHODS = {
+    "input": Estimator,
+    "nearest": Nearest,
+    "linear": Linear,
+    "quadratic": Quadratic,
+    "cubic": Cubic,
+}
+
+
+def expected():
+    """The stored scores, one parameter set per dataset and window; none without the file."""
+    entries = json.loads(EXPECTED.read_text()) if EXPECTED.is_file() else []
+    return [
+        pytest.param(entry, id=f"{entry['dataset']}-{entry['estimator']}-Q{entry['Q']}")
+        for entry in entries
+    ]
+
+
+def published(entry):
+    """The dataset of an entry, by whichever configuration reads its files."""
+    for name in dataset_names():
+        config = dataset_config(name)
+        for source in config.sources:
+            named = source.dataset, source.estimator
+            if (
+                source.layout == "deciwatch"
+                and source.representation != "smpl"
+                and named == (entry["dataset"], entry["estimator"])
+            ):
+                return deciwatch.load(LAYOUT, source, config, name)
+    raise AssertionError(f"no configuration reads {entry['dataset']} of {entry['estimator']}")
+
+
+@pytest.mark.skipif(not EXPECTED.is_file(), reason=f"no {EXPECTED}")
+@pytest.mark.parametrize("entry", expected())
+def test_scores_as_published(entry):
+    """Interpolators and estimator on files in the DeciWatch layout, to 0.001 mm and 1e-6 PCK."""
+    dataset = published(entry)
+    shape = window_of(dataset, entry["interval"], entry["Q"])
+    assert entry["metrics"]
+    for name, wanted in entry["metrics"].items():
+        method = METHODS[name](NoOptions(), shape)
+        clips, scored = evaluate(method, dataset, "test", DECIWATCH, shape)
+        assert scored.frames == entry["scored_frames"]
+        found = DECIWATCH.summarise(clip.values for clip in clips)
+        for metric, value in wanted.items():
+            tolerance = 1e-6 if metric.startswith("pck") else 1e-3
+            assert found[metric] == pytest.approx(value, rel=0, abs=tolerance), (name, metric)
