@@ -281,8 +281,8 @@ class _Path:
 
     def predict(self, rotated: Tensor, penalty: float) -> Tensor:
         """(rows, outputs) in float32 under a penalty."""
-        rows = (rotated * self._gains(penalty).float()) @ self._cross32
-        return rows + self._mean_y.float()
+        rows: Tensor = (rotated * self._gains(penalty).float()) @ self._cross32
+        return rows.add_(self._mean_y.float())
 
     def solution(self, penalty: float) -> tuple[Tensor, Tensor]:
         """Weight (features, outputs) and bias (outputs,) in float64 under a penalty."""
