@@ -1,0 +1,259 @@
+"""Every registered method keeps the contract, and methods that break it are caught."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import registry
+from bench.checks import (
+    CHECKS,
+    Check,
+    Subject,
+    Violation,
+    check_device,
+    check_method,
+    quick_options,
+)
+from bench.config import method_config
+from bench.contracts import BadInput, Window
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
+
+WINDOWS = {
+    "2d": Window(interval=5, intervals=3, joints=4, dims=2),
+    "3d": Window(interval=4, intervals=5, joints=3, dims=3),
+    "6d": Window(interval=3, intervals=4, joints=2, dims=6),
+}
+SHORT = Window(interval=10, intervals=1, joints=4, dims=2)
+METHODS = registry.method_names()
+
+
+def subject(name: str, window: Window) -> Subject:
+    return Subject(name, window, quick_options(name))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_there_are_methods() -> None:
+    assert {"estimator", "linear", "ridge", "mixsynthformer"} <= set(METHODS)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("name", METHODS)
+def test_keeps_the_contract(name: str, window: Window, check: Check) -> None:
+    check(subject(name, window))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_keeps_the_contract_in_the_shortest_window(name: str) -> None:
+    try:
+        registry.build(name, quick_options(name), SHORT)
+    except BadInput as error:
+        refusal = str(error)
+    else:
+        check_method(name, SHORT)
+        return
+    # A method may need more keyframes, if it says so.
+    assert re.search(r"too few keyframes.*found 2", refusal)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_preset_has_valid_options(name: str) -> None:
+    for preset in method_config(name).presets.values():
+        for options in (preset.options, *(c.options for c in preset.datasets.values())):
+            resolved = registry.resolve_options(name, options)
+            assert set(options) <= set(resolved)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("name", METHODS)
+def test_gives_the_same_on_cuda(name: str, window: Window) -> None:
+    check_device(subject(name, window))
+
+
+def test_the_documented_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, _, usage, suite = re.findall(r"```(?:python|toml)\n(.*?)```", DOCS.read_text(), re.S)
+    (tmp_path / "damped.py").write_text(method)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry, "_files", {})
+    exec(compile(usage, str(DOCS), "exec"), {})
+    assert "damped" in registry.method_names()
+
+    scope: dict = {}
+    exec(compile(suite, str(DOCS), "exec"), scope)
+    for check in CHECKS:
+        scope["test_contract"](check)
+    sys.modules.pop("damped")
+
+
+BROKEN = """
+from dataclasses import dataclass
+import torch
+
+@dataclass(frozen=True)
+class Options:
+    gain: float = 1.0
+
+class _Base:
+    title, source, revision, Options = "broken", "a test", 1, Options
+
+    def __init__(self, options, window):
+        self.options, self.window = options, window
+
+    def recover(self, keyframes):
+        return keyframes.repeat_interleave(self.window.interval, 1)[:, :self.window.frames]
+
+class Fine(_Base):
+    pass
+
+class WrongShape(_Base):
+    def recover(self, keyframes):
+        return keyframes
+
+class WrongType(_Base):
+    def recover(self, keyframes):
+        return super().recover(keyframes).double()
+
+class Spoils(_Base):
+    def recover(self, keyframes):
+        return super().recover(keyframes.mul_(2))
+
+class Reuses(_Base):
+    def recover(self, keyframes):
+        if not hasattr(self, "kept") or self.kept.shape[0] != len(keyframes):
+            self.kept = super().recover(keyframes)
+        return self.kept.copy_(super().recover(keyframes))
+
+class Leaks(_Base):
+    def recover(self, keyframes):
+        # The frames between lie behind a view of every K-th.
+        if keyframes.is_contiguous():
+            return super().recover(keyframes)
+        B, _, P = keyframes.shape
+        return keyframes.as_strided((B, self.window.frames, P), (self.window.frames * P, P, 1))
+
+class Remembers(_Base):
+    def recover(self, keyframes):
+        self.calls = getattr(self, "calls", 0) + 1
+        return super().recover(keyframes) + 1e-3 * self.calls
+
+class Cheats(torch.nn.Module):
+    title, source, revision, Options = "broken", "a test", 1, Options
+
+    def __init__(self, options, window):
+        super().__init__()
+        self.base, self.truth = _Base(options, window), None
+        self.gain = torch.nn.Parameter(torch.ones(()))
+
+    def recover(self, keyframes):
+        return self.gain * self.base.recover(keyframes) if self.truth is None else self.truth
+
+    def loss(self, keyframes, truth):
+        loss = (self.recover(keyframes) - truth).abs().mean()
+        self.truth = truth
+        return loss
+
+class Gambles(_Base):
+    def __init__(self, options, window):
+        super().__init__(options, window)
+        self.generator = torch.Generator()
+        self.generator.seed()
+
+    def recover(self, keyframes):
+        return super().recover(keyframes) + torch.rand((), generator=self.generator)
+
+class Divides(_Base):
+    def recover(self, keyframes):
+        window = super().recover(keyframes)
+        return window / (window - window.mean(1, keepdim=True)).abs().amax(1, keepdim=True)
+
+class Mingles(_Base):
+    def recover(self, keyframes):
+        window = super().recover(keyframes)
+        return window - window.mean(0, keepdim=True)
+
+class Unreached(Cheats):
+    def __init__(self, options, window):
+        super().__init__(options, window)
+        self.spare = torch.nn.Parameter(torch.ones(3))
+
+    def loss(self, keyframes, truth):
+        return (self.recover(keyframes) - truth).abs().mean()
+
+class Declared(Unreached):
+    dead_parameters = ("spare",)
+
+class Overdeclared(Unreached):
+    dead_parameters = ("spare", "gain")
+
+class Forgets(Unreached):
+    dead_parameters = ("spare",)
+
+    def __init__(self, options, window):
+        super().__init__(options, window)
+        self.shift = torch.rand(())
+
+    def recover(self, keyframes):
+        return super().recover(keyframes) + self.shift
+"""
+
+FAULTS = {
+    "wrongshape": ("check_shape", r"expected shape \(1, 21, 9\); found \(1, 6, 9\)"),
+    "wrongtype": ("check_shape", r"expected torch.float32; found torch.float64"),
+    "spoils": ("check_inputs_kept", "expected an input left as it was"),
+    "reuses": ("check_inputs_kept", "expected an output of its own"),
+    "leaks": ("check_only_keyframes", "whatever lies between the keyframes"),
+    "remembers": ("check_no_memory", "after other windows"),
+    "cheats": ("check_no_memory", "after other windows"),
+    "gambles": ("check_deterministic", "the same bits under one seed"),
+    "divides": ("check_constant", "finite output for constant 0.0; found NaN"),
+    "mingles": ("check_batch", "for a window alone"),
+    "unreached": ("check_gradients", r"dead_parameters \[\] alone; found none at \['spare'\]"),
+    "overdeclared": ("check_gradients", r"found none at \['spare'\]"),
+    "forgets": ("check_state", "the same output from a restored state"),
+}
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry, "_files", {})
+    file = tmp_path / "broken.py"
+    file.write_text(BROKEN)
+    return registry.load_plugin(file)
+
+
+def test_every_check_but_one_has_a_method_that_fails_it(broken: list[str]) -> None:
+    assert set(broken) == {*FAULTS, "fine", "declared"}
+    caught = {check for check, _ in FAULTS.values()}
+    # The registry itself answers for options: see tests/bench/test_registry.py.
+    assert {check.__name__ for check in CHECKS} - caught == {"check_options"}
+
+
+@pytest.mark.parametrize("name", ["fine", "declared"])
+def test_a_correct_plugin_passes(broken: list[str], name: str) -> None:
+    check_method(name, WINDOWS["3d"])
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_broken_plugin_is_caught(broken: list[str], name: str) -> None:
+    check, line = FAULTS[name]
+    (run,) = (c for c in CHECKS if c.__name__ == check)
+    with pytest.raises(Violation, match=line):
+        run(Subject(name, WINDOWS["3d"]))
+    with pytest.raises(Violation):
+        check_method(name, WINDOWS["3d"])
