@@ -324,7 +324,7 @@ flips = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(changes=flips, cut=st.integers(0, 4000), shorten=st.booleans())
 def test_any_damage_to_the_archive_gives_data_or_bad_input(
     tmp_path_factory, changes, cut, shorten
@@ -332,7 +332,7 @@ def test_any_damage_to_the_archive_gives_data_or_bad_input(
     damaged(tmp_path_factory, ARCHIVE, changes, cut, shorten, lambda content: content)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(changes=flips, cut=st.integers(0, 4000), shorten=st.booleans())
 def test_any_damage_behind_the_checksum_gives_data_or_bad_input(
     tmp_path_factory, changes, cut, shorten
