@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from textwrap import shorten
 from typing import Any
 
 from bench.config import Column, DatasetConfig, Row, TableConfig
@@ -13,6 +14,9 @@ from bench.metrics import metric_info
 from bench.report.table import DatasetRow, Entry, Mark, Number, Run, State, Table, printed
 from bench.results import Cell, Result
 from bench.stats import Gain, paired_gain, spread
+
+# The longest reason of a failure that a table repeats; the result's file holds all of it.
+_REASON = 240
 
 
 def build(
@@ -93,7 +97,7 @@ def _entry(
         published=dict(zip(metrics, published, strict=False)),
         seeds=len(done),
         planned=len(cells),
-        reason=(failed[0].error or "no reason given") if failed else "",
+        reason=shorten(failed[0].error or "no reason given", _REASON) if failed else "",
         parameters=done[0].parameters if done else None,
         scored=done[0].scored if done else None,
         cell=cells[0] if cells else None,

@@ -17,7 +17,7 @@ from bench.report.tex import escape
 _TEXT_PT = 495.0
 _CHARACTER_PT = 4.5
 _GAP_PT = 6.0
-_TITLE = 26
+_TITLE = 24
 _PUBLISHED = "published"
 _UNFINISHED = ("failed", "not run")
 _STYLES = {"best": "textbf:--rwrap", "second": "underline:--rwrap"}
@@ -47,10 +47,13 @@ def latex(table: Table) -> str:
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{_caption(table)}}}",
         rf"\label{{tab:{re.sub(r'[^A-Za-z0-9:-]', '-', table.name)}}}",
+        r"\par\smallskip",
         "\n\\par\\medskip\n".join(_tabular(table, rows) for rows in _panels(table)),
         r"\par\smallskip",
         r"\begin{minipage}{\linewidth}\scriptsize\raggedright",
-        "\\\\\n".join(_sentence(remark) for remark in sentences.remarks(table)),
+        "\\\\\n".join(
+            _capital(_sentence(remark.rstrip("."))) + "." for remark in sentences.remarks(table)
+        ),
         r"\end{minipage}",
         r"\end{table*}",
         r"\benchend",
@@ -67,14 +70,19 @@ def _caption(table: Table) -> str:
     said = [rf"\textbf{{{escape(table.config.title)}.}} {units}"]
     said.append(", ".join(_sentence(part) for part in sentences.settings(table)))
     said.append(_sentence(sentences.legend(table)))
-    if any(row.standin for row in table.rows):
-        said.append(r"$^\dagger$Stand-in: synthetic clips, not the dataset itself")
-    return ".\n".join(part[:1].upper() + part[1:] for part in said if part) + "."
+    if sentences.standins(table):
+        said.append(r"$^\dagger$" + _capital(_sentence(sentences.standins(table))))
+    return ".\n".join(_capital(part) for part in said if part) + "."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _sentence(text: str) -> str:
     """A plain sentence with its variables, signs and thousands set as they should be."""
     text = escape(text).replace("+-", r"$\pm$")
+    text = re.sub(r"\bTable (\d)", r"Table~\1", text)
     text = re.sub(r"\b([KQ])=(\d+)", r"$\1=\2$", text)
     return re.sub(r"(?<=\d) (?=\d{3}\b)", r"\\,", text)
 

@@ -74,8 +74,7 @@ def basis(table: Table) -> list[str]:
     """
     several = len({cell.intervals for cell in table.cells}) > 1
     return [
-        f"{row.title}: {_counts(row.scored)}, {row.fps:g} fps"
-        + (f", {_windows(row)}" if several else "")
+        f"{row.title} ({row.fps:g} fps{_windows(row) if several else ''}): {_counts(row.scored)}"
         + (f"; {row.origin}" if row.origin else "")
         for row in table.rows
         if row.scored is not None
@@ -83,13 +82,12 @@ def basis(table: Table) -> list[str]:
 
 
 def standins(table: Table) -> str:
-    """That rows are synthetic, or nothing."""
-    titles = [row.title for row in table.rows if row.standin]
-    if not titles:
+    """What the sign of stand-ins means, or nothing without any."""
+    if not any(row.standin for row in table.rows):
         return ""
     return (
-        f"stand-in: {', '.join(titles)}: synthetic clips in place of data that is not on this"
-        " machine, not to be compared with published values"
+        "stand-in: synthetic clips in place of data that is not on this machine, not to be"
+        " compared with published values"
     )
 
 
@@ -144,9 +142,8 @@ def ran(table: Table) -> str:
 
 
 def remarks(table: Table) -> list[str]:
-    """Everything below the settings and the legend, in order."""
-    said = [*basis(table), standins(table), *warnings(table), *notes(table)]
-    return [sentence for sentence in said if sentence]
+    """Everything below the settings and the legend, in order, stand-ins excepted."""
+    return [*basis(table), *warnings(table), *notes(table)]
 
 
 def duration(seconds: float) -> str:
@@ -180,13 +177,13 @@ def _counts(scored: Scored | None) -> str:
 
 
 def _windows(row: DatasetRow) -> str:
-    """`Q=10 (MixSynthFormer 5)`."""
+    """`, Q=10, MixSynthFormer Q=5`."""
     others = [
-        f"{entry.label} {entry.cell.intervals}"
+        f", {entry.label} Q={entry.cell.intervals}"
         for entry in row.entries
         if entry.cell is not None and entry.cell.intervals != row.intervals
     ]
-    return f"Q={row.intervals}" + (f" ({', '.join(others)})" if others else "")
+    return f", Q={row.intervals}" + "".join(others)
 
 
 def _differs(scored: Scored, other: Scored | None) -> bool:

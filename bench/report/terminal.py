@@ -6,6 +6,7 @@ are still too wide they follow in blocks.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,29 +58,37 @@ def draw(table: Table, *, width: int, plain: bool, long: bool = False) -> list[T
     plain: mark the best as **70.1** and the second as _70.9_ instead of by style; long: one line
     per entry with everything that is known about it.
     """
-    lines = _title(table, width)
     if long:
-        for row in table.rows:
-            lines += [Text(), *_blocks(_long_grid(table, row), width, plain)]
+        body = [line for row in table.rows for line in _long(table, row, width, plain)]
     else:
         wide = _wide_grid(table)
         fits = _width(_columns(wide, plain)) <= width
-        lines += _blocks(wide if fits else _tall_grid(table), width, plain)
+        body = _blocks(wide if fits else _tall_grid(table), width, plain)
+    edge = max((line.cell_len for line in body), default=0)
+    lines = [*_title(table, width, edge), *body]
     lines.append(Text())
     marks = (_PLAIN["best"], _PLAIN["second"]) if plain else ("bold", "underlined")
     said = [" | ".join(sentences.settings(table)), sentences.legend(table, *marks)]
-    for sentence in [*said, *sentences.remarks(table), sentences.ran(table)]:
-        lines += [Text(part) for part in textwrap.wrap(sentence, width, subsequent_indent="  ")]
+    said += [sentences.standins(table), *sentences.remarks(table), sentences.ran(table)]
+    for sentence in said:
+        lines += _wrapped(sentence, width)
     return lines
 
 
-def _title(table: Table, width: int) -> list[Text]:
-    """The title with the unit at the right, or below where there is no room."""
+def _wrapped(sentence: str, width: int) -> list[Text]:
+    """A sentence in lines that do not part the thousands of a number."""
+    joined = re.sub(r"(?<=\d) (?=\d{3}\b)", "\0", sentence)
+    lines = textwrap.wrap(joined, width, subsequent_indent="  ")
+    return [Text(line.replace("\0", " ")) for line in lines]
+
+
+def _title(table: Table, width: int, edge: int) -> list[Text]:
+    """The title, and the units up to the table's right edge, or below where there is no room."""
     left = f"{sentences.heading(table)}  {table.config.title}"
     right = sentences.measure(table)
-    room = width - cell_len(left) - cell_len(right)
-    if room >= len(_GAP):
-        return [Text.assemble((left, "bold"), " " * min(room, 24), right)]
+    used = cell_len(left) + cell_len(right)
+    if used + len(_GAP) <= width:
+        return [Text.assemble((left, "bold"), " " * max(edge - used, len(_GAP)), right)]
     return [
         *(Text(part, "bold") for part in textwrap.wrap(left, width)),
         *(Text(part) for part in textwrap.wrap(right, width)),
@@ -90,8 +99,7 @@ def _wide_grid(table: Table) -> _Grid:
     """Datasets as rows, methods as columns."""
     grid = [[_EMPTY, *(_Piece(label, "head") for label in table.labels)]]
     for row in table.rows:
-        title = f"{row.title}  [stand-in]" if row.standin else row.title
-        grid.append([_Piece(title), *(_here(table, entry) for entry in row.entries)])
+        grid.append([_Piece(_named(row)), *(_here(table, entry) for entry in row.entries)])
         if any(entry.published for entry in row.entries):
             grid.append([_PUBLISHED, *(_published(table, entry) for entry in row.entries)])
     return grid
@@ -125,14 +133,25 @@ def _published(table: Table, entry: Entry) -> _Piece:
     return _Piece(printed_all(table.config.metrics, entry.published), "published")
 
 
+def _long(table: Table, row: DatasetRow, width: int, plain: bool) -> list[Text]:
+    """A dataset's title and one line per entry with everything that is known about it."""
+    return [
+        Text(),
+        *(Text(part, "bold") for part in textwrap.wrap(_named(row), width)),
+        *_blocks(_long_grid(table, row), width, plain),
+    ]
+
+
+def _named(row: DatasetRow) -> str:
+    return f"{row.title}  [stand-in]" if row.standin else row.title
+
+
 def _long_grid(table: Table, row: DatasetRow) -> _Grid:
-    """One line per entry of a dataset, with everything that is known about it."""
     first, *rest = table.metrics
     gain = f"minus {table.config.reference} [95 %]"
     heads = [metric_info(first).label, "sd", *(metric_info(metric).label for metric in rest)]
     heads += [gain, "published", "minus published", "seeds", "parameters", "Q"]
-    title = f"{row.title}  [stand-in]" if row.standin else row.title
-    grid = [[_Piece(title, "head"), *(_Piece(head, "head") for head in heads)]]
+    grid = [[_EMPTY, *(_Piece(head, "head") for head in heads)]]
     for entry in row.entries:
         number = entry.numbers.get(first)
         means = {metric: number.mean for metric, number in entry.numbers.items()}
@@ -228,5 +247,6 @@ def _blocks(grid: _Grid, width: int, plain: bool) -> list[Text]:
         for parts in zip(*block, strict=True):
             line = Text(_GAP).join(parts)
             line.rstrip()
-            lines.append(line)
+            if line.plain:  # a head's second line that says nothing of this block
+                lines.append(line)
     return lines
