@@ -40,6 +40,7 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
@@ -188,6 +189,8 @@ class _Store:
 
     def log_table(self, entry: str, paths: Sequence[Path]) -> None:
         """Log the files of a table to the one run that is tagged with its name."""
+        if self._find(f"tags.{ENTRY} = '{entry}'"):
+            return
         run = self._find(f"tags.table = '{self._experiment}'")
         if run is None:
             tags = {"table": self._experiment}

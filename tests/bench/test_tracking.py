@@ -1,13 +1,17 @@
 """Tracking: a real SQLite store, and every way in which a store can be unusable."""
 
+import json
 import math
 import socket
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 
@@ -57,6 +61,14 @@ def log(folder: Path, *results: Result, files: tuple[Path, ...] = ()) -> list[st
         if files:
             tracker.artifacts(files)
     return tracker.warnings
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Let a busy machine take its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking, "PATIENCE", 200.0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +211,56 @@ def test_a_broken_database_is_one_warning(tmp_path: Path) -> None:
         "results and tables are complete without it"
     ]
     assert (tmp_path / "mlflow.db").read_bytes().startswith(b"not a database")
+
+
+class Server(BaseHTTPRequestHandler):
+    """As much of an MLflow server as one run needs; `calls` collects what was asked for."""
+
+    calls: ClassVar[list[tuple[str, Any]]] = []
+    answers: ClassVar[dict[str, Any]] = {
+        "experiments/get-by-name": {"experiment": {"experiment_id": "1", "name": "table3"}},
+        "runs/search": {},
+        "runs/create": {"run": {"info": {"run_id": "r1", "experiment_id": "1"}}},
+        "runs/get": {"run": {"info": {"run_id": "r1", "experiment_id": "1"}}},
+        "runs/log-batch": {},
+        "runs/update": {"run_info": {"run_id": "r1", "experiment_id": "1"}},
+    }
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        name = self.path.partition("?")[0].removeprefix("/api/2.0/mlflow/")
+        self.calls.append((name, json.loads(body) if body else None))
+        text = json.dumps(self.answers.get(name, {})).encode()
+        self.send_response(200 if name in self.answers else 404)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = answer  # noqa: N815
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_a_server_gets_a_cell_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    info = Server.answers["runs/create"]["run"]["info"]
+    monkeypatch.setitem(info, "artifact_uri", tmp_path.joinpath("art").as_uri())
+    info = Server.answers["runs/get"]["run"]["info"]
+    monkeypatch.setitem(info, "artifact_uri", tmp_path.joinpath("art").as_uri())
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        warnings = log(tmp_path, result())
+        server.shutdown()
+    assert warnings == []
+    assert capfd.readouterr() == ("", "")
+    (batch,) = [body for name, body in Server.calls if name == "runs/log-batch"]
+    assert {"key": "dataset", "value": "h36m"} in batch["params"]
+    assert {"key": "entry", "value": f"{result().cell.key} done"} in batch["tags"]
+    assert (tmp_path / "art" / f"{result().cell.key}.json").read_text() == to_json(result())
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_a_server_that_is_not_there_is_one_warning(
