@@ -258,9 +258,10 @@ def _validated(method: str | type[Method], options: Mapping[str, Any]) -> Any:
         found, expected = [], []
         for item in error.errors():
             where = ".".join(str(part) for part in item["loc"])
-            found.append(f"{where} = {item['input']!r}")
             text = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-            expected.append(f"{where}: {text}")
+            # The checks of `__post_init__` concern no single option.
+            found.append(f"{where} = {item['input']!r}" if where else str(item["input"]))
+            expected.append(f"{where}: {text}" if where else text)
         raise BadInput(
             f"wrong option of the method '{label}'",
             found=", ".join(found),

@@ -14,6 +14,7 @@ from bench.checks import (
     Subject,
     Violation,
     check_device,
+    check_gradients,
     check_method,
     quick_options,
 )
@@ -73,6 +74,12 @@ def test_every_preset_has_valid_options(name: str) -> None:
         for options in (preset.options, *(c.options for c in preset.datasets.values())):
             resolved = registry.resolve_options(name, options)
             assert set(options) <= set(resolved)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if method_config(name).presets])
+def test_every_preset_reaches_its_live_parameters(name: str) -> None:
+    for preset in method_config(name).presets.values():
+        check_gradients(Subject(name, WINDOWS["3d"], preset.options))
 
 
 @pytest.mark.cuda
