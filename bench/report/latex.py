@@ -100,7 +100,7 @@ def _panels(table: Table) -> list[list[DatasetRow]]:
     for row in table.rows:
         numbers = 0.0
         for metric in table.config.metrics:
-            characters = 11 if (metric, "sd") in _parts(table, [row]) else 6
+            characters = 11 if (metric, "sd") in _parts(table, row) else 6
             label = len(metric_info(metric).label)
             numbers += max(characters, label) * _CHARACTER_PT + _GAP_PT
         wide = max(numbers, min(len(row.title), _TITLE) * _CHARACTER_PT) + _GAP_PT
@@ -112,20 +112,20 @@ def _panels(table: Table) -> list[list[DatasetRow]]:
     return panels
 
 
-def _parts(table: Table, rows: Sequence[DatasetRow]) -> list[tuple[str, str]]:
+def _parts(table: Table, row: DatasetRow) -> list[tuple[str, str]]:
     """The columns below a dataset: every metric's mean, and its deviation where one is known."""
-    entries = [entry for row in rows for entry in row.entries]
     parts = []
     for metric in table.config.metrics:
         parts.append((metric, "mean"))
-        if any(e.numbers[metric].sd is not None for e in entries if metric in e.numbers):
+        numbers = [entry.numbers[metric] for entry in row.entries if metric in entry.numbers]
+        if any(number.sd is not None for number in numbers):
             parts.append((metric, "sd"))
     return parts
 
 
 def _tabular(table: Table, rows: Sequence[DatasetRow]) -> str:
     """One panel: a line per method, below it a smaller one with its published values."""
-    columns = [(row, *part) for row in rows for part in _parts(table, [row])]
+    columns = [(row, *part) for row in rows for part in _parts(table, row)]
     labels: list[str] = []
     lines: list[list[str]] = []
     styles: list[list[str]] = []
@@ -157,7 +157,7 @@ def _tabular(table: Table, rows: Sequence[DatasetRow]) -> str:
         .hide(axis="columns", level=2)
         .to_latex(hrules=True, multicol_align="c", column_format=_format(columns))
     )
-    return _spaced(text.rstrip(), labels, [len(_parts(table, [row])) for row in rows])
+    return _spaced(text.rstrip(), labels, [len(_parts(table, row)) for row in rows])
 
 
 def _format(columns: Sequence[tuple[DatasetRow, str, str]]) -> str:

@@ -147,6 +147,7 @@ def _named(row: DatasetRow) -> str:
 
 
 def _long_grid(table: Table, row: DatasetRow) -> _Grid:
+    """The first metric and its deviation, the other metrics, differences, and what was spent."""
     first, *rest = table.metrics
     gain = f"minus {table.config.reference} [95 %]"
     heads = [metric_info(first).label, "sd", *(metric_info(metric).label for metric in rest)]
