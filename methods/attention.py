@@ -40,7 +40,7 @@ class SyntheticAttention(nn.Module):
 
     d = N // reduction; weights A = softmax(S * gate(mean S)) over d, S = z Ws (N, d); values are
     z itself or, reduced, a linear map of the tokens to d. The gate scales whole rows of S: a
-    temperature for every token. `spare` keeps the map of the values where nothing is reduced: it
+    temperature for every token. `dead` keeps the map of the values where nothing is reduced: it
     is never used, but published parameter counts include it.
     """
 
@@ -52,7 +52,7 @@ class SyntheticAttention(nn.Module):
         gate: Gate,
         ratio: int,
         bias: bool,
-        spare: bool,
+        dead: bool,
     ) -> None:
         super().__init__()
         reduced = _divided(tokens, reduction, "a reduction of the attention")
@@ -68,7 +68,7 @@ class SyntheticAttention(nn.Module):
                 nn.Linear(squeezed, tokens, bias=False),
                 second,
             )
-        if self.reduces or spare:
+        if self.reduces or dead:
             self.values = nn.Linear(tokens, reduced, bias=bias)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class MixSynthFormer(nn.Module):
         how the branches are summed (paper: per channel with ReLU; release: per frame with GELU;
         'none': a plain sum, and the only choice with one branch); gate: activations of the
         squeeze-and-excitation, whose names the paper's text swaps ('none': without it); bias: of
-        the linear maps that the paper writes without; spare_weights: keep the release's maps that
+        the linear maps that the paper writes without; dead_weights: keep the release's maps that
         are never used; interpolation_start, output_start: the values training starts from ('zero':
         the model starts as its interpolation); final_norm: normalise before the output map;
         loss_sum: sum the absolute differences of a frame as in paper Eq. 16, not their mean.
@@ -97,7 +97,7 @@ class MixSynthFormer(nn.Module):
         reweight_activation: Activation = "gelu"
         reweight_ratio: int = 4
         bias: bool = True
-        spare_weights: bool = True
+        dead_weights: bool = True
         final_norm: bool = True
         output_start: Literal["xavier", "zero"] = "xavier"
         loss_sum: bool = False
@@ -127,6 +127,16 @@ class MixSynthFormer(nn.Module):
             start_zero(self.interpolate)
             with torch.no_grad():
                 self.interpolate.weight.copy_(interpolation_matrix("linear", window))
+
+    @property
+    def dead_parameters(self) -> frozenset[str]:
+        """The names of the parameters that are kept but never used (option `dead_weights`)."""
+        idle = tuple(
+            f"{name}.values."
+            for name, module in self.named_modules()
+            if isinstance(module, SyntheticAttention) and not module.reduces
+        )
+        return frozenset(name for name, _ in self.named_parameters() if name.startswith(idle))
 
     def recover(self, keyframes: Tensor) -> Tensor:
         """(B, Q+1, P) keyframes -> (B, T, P) recovered window; BadInput for another shape."""
@@ -178,7 +188,7 @@ class _MixSynthAttention(nn.Module):
     def __init__(self, options: MixSynthFormer.Options, window: Window) -> None:
         super().__init__()
         frames, width, bias = window.frames, options.width, options.bias
-        shared = (options.gate, options.gate_ratio, bias, options.spare_weights)
+        shared = (options.gate, options.gate_ratio, bias, options.dead_weights)
         self.temporal: nn.Module | None = None
         self.spatial: nn.Module | None = None
         self.branch_weights: BranchWeights | None = None

@@ -39,7 +39,7 @@ def batch(window: Window = WINDOW, size: int = 3) -> tuple[Tensor, Tensor]:
 VARIANTS = {
     "released": SMALL,
     "paper": replace(
-        SMALL, reweight="channel", reweight_activation="relu", bias=False, spare_weights=False,
+        SMALL, reweight="channel", reweight_activation="relu", bias=False, dead_weights=False,
         loss_sum=True,
     ),
     "plain sum": replace(SMALL, reweight="none"),
@@ -61,7 +61,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_every_live_parameter_gets_a_gradient(options: Options) -> None:
-    model = built(replace(options, spare_weights=False))
+    model = built(replace(options, dead_weights=False))
     assert isinstance(model, Trainable)
     keyframes, truth = batch()
     assert model.recover(keyframes).shape == truth.shape
@@ -82,7 +82,7 @@ def test_variants_compute_different_things() -> None:
         assert (outputs[one] - outputs[other]).abs().max() > 1e-8, (one, other)
 
 
-def test_spare_weights_are_the_maps_of_values_that_are_not_reduced() -> None:
+def test_dead_weights_are_the_maps_of_values_that_are_not_reduced() -> None:
     model = built()
     keyframes, truth = batch()
     model.loss(keyframes, truth).backward()
@@ -90,6 +90,8 @@ def test_spare_weights_are_the_maps_of_values_that_are_not_reduced() -> None:
     assert dead == {
         f"blocks.{i}.attention.spatial.values.{part}" for i in (0, 1) for part in ("weight", "bias")
     }
+    assert model.dead_parameters == dead
+    assert not built(replace(SMALL, dead_weights=False)).dead_parameters
 
 
 @pytest.mark.parametrize("kind", ["nearest", "linear", "quadratic", "cubic"])
@@ -143,7 +145,7 @@ def test_without_bias_the_written_linear_maps_have_none() -> None:
 
 def test_synthetic_attention_by_hand() -> None:
     """Two tokens, one feature, reduced to one value: the softmax over one score is one."""
-    attention = SyntheticAttention(2, 1, 2, gate="none", ratio=1, bias=True, spare=False)
+    attention = SyntheticAttention(2, 1, 2, gate="none", ratio=1, bias=True, dead=False)
     with torch.no_grad():
         attention.values.weight.copy_(torch.tensor([[1.0, 2.0]]))
         attention.values.bias.fill_(0.5)
@@ -153,7 +155,7 @@ def test_synthetic_attention_by_hand() -> None:
 
 def test_the_gate_is_a_temperature_of_each_token() -> None:
     """S = z = (0, 2); its mean 1 passes gate weights 1 and 0: sigmoid(0) = 1/2 halves S."""
-    attention = SyntheticAttention(2, 2, 1, gate="relu-sigmoid", ratio=2, bias=False, spare=False)
+    attention = SyntheticAttention(2, 2, 1, gate="relu-sigmoid", ratio=2, bias=False, dead=False)
     assert attention.gate is not None
     with torch.no_grad():
         attention.scores.weight.copy_(torch.eye(2))

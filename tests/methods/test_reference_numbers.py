@@ -290,7 +290,7 @@ def test_mixsynthformer_parameters(case: tuple[Any, ...]) -> None:
     assert counted(model) == total
     model.loss(torch.rand(2, Q + 1, P), torch.rand(2, window.frames, P)).backward()
     alive = sum(p.numel() for p in model.parameters() if p.grad is not None)
-    without = MixSynthFormer(MixSynthFormer.Options(**options, spare_weights=False), window)
+    without = MixSynthFormer(MixSynthFormer.Options(**options, dead_weights=False), window)
     assert alive == counted(without)
     assert live is None or alive == live
 
