@@ -95,8 +95,8 @@ class StandinConfig(Strict):
     actions: motions, shared out evenly; clips, frames: how many clips of a split and how long
     they are; views: clips (cameras) of one performance; tempo: how fast people move; learnable:
     share of the slow errors' energy that is a fixed function of the pose; bursts: share of the
-    frames in which a limb is occluded; targets: full-rate metrics to reach where the dataset
-    has no published `single_frame`.
+    frames in which a limb is occluded; fill: how much of the image a person takes at most;
+    targets: full-rate metrics to reach where the dataset has no published `single_frame`.
     """
 
     actions: tuple[str, ...]
@@ -106,6 +106,7 @@ class StandinConfig(Strict):
     tempo: float = Field(1.0, gt=0)
     learnable: float = Field(0.5, ge=0, le=1)
     bursts: float = Field(0.02, ge=0, le=1)
+    fill: float = Field(0.9, gt=0, le=1)
     targets: dict[str, float] = {}
     seed: int = 0
 
