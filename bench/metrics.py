@@ -22,9 +22,6 @@ Poses = NDArray[np.floating[Any]]
 # Frames per batch of the alignment: bounds its memory to some 100 MB for 17 joints.
 _CHUNK = 65536
 
-# Joints coincide when their squared spread is rounding noise beside their squared distance.
-_POINT = 1e-24
-
 
 @dataclass(frozen=True)
 class MetricInfo:
@@ -116,8 +113,7 @@ def _aligned(pred: Float, truth: Float) -> Float:
     u[mirrored, :, -1] *= -1
     strength[mirrored, -1] *= -1
     size = np.einsum("fjd,fjd->f", x, x)
-    extended = size > _POINT * np.einsum("fjd,fjd->f", pred, pred)
-    scale = np.divide(strength.sum(-1), size, out=np.zeros_like(size), where=extended)
+    scale = np.divide(strength.sum(-1), size, out=np.zeros_like(size), where=size > 0)
     aligned: Float = np.matmul(x, scale[:, None, None] * np.matmul(u, vt)) + centre
     aligned[missed] = np.nan
     return aligned

@@ -75,16 +75,22 @@ def test_alignment_undoes_any_similarity(seed, frames, dims):
 @settings(deadline=None, max_examples=25)
 @given(seeds)
 def test_no_other_similarity_comes_closer(seed):
+    # Random poses: half of them would fit better as a mirror image.
     generator = np.random.default_rng(seed)
     pred, truth = generator.normal(size=(2, 5, 3))
     aligned = metrics.procrustes(pred, truth)
+    centre = aligned.mean(0)
     best = ((aligned - truth) ** 2).sum()
-    small = np.linalg.qr(np.eye(3) + 0.01 * generator.normal(size=(3, 3)))[0]
-    small *= np.sign(np.diag(small))
-    if np.linalg.det(small) > 0:
-        centre = aligned.mean(0)
-        moved = 1.01 * (aligned - centre) @ small + centre + 0.01 * generator.normal(size=3)
-        assert ((moved - truth) ** 2).sum() >= best
+    turn = np.array([[1, -0.01, 0], [0.01, 1, 0], [0, 0, np.sqrt(1 + 1e-4)]]) / np.sqrt(1 + 1e-4)
+    turn = np.roll(turn, int(generator.integers(3)), (0, 1))
+    others = [
+        1.01 * (aligned - centre) + centre,
+        0.99 * (aligned - centre) + centre,
+        (aligned - centre) @ turn + centre,
+        (aligned - centre) @ turn.T + centre,
+        aligned + 0.01 * generator.normal(size=3),
+    ]
+    assert all(((other - truth) ** 2).sum() > best for other in others)
 
 
 def test_a_mirror_image_is_not_aligned_by_reflection():
@@ -102,10 +108,11 @@ def test_frames_are_aligned_alone_however_few(frames):
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3])
 def test_a_point_is_moved_to_the_centre(value):
-    truth = np.zeros((1, 4, 3))
-    truth[0, :, 0] = [-1, -1, 1, 1]
-    point = np.full((1, 4, 3), value)
-    assert metrics.pampjpe(point, truth)[0] == pytest.approx(1)
+    truth = np.zeros((1, 7, 3))
+    truth[0, :, 0] = [-1, -1, -1, 1, 1, 1, 0]
+    # The mean of seven times 0.1 is not 0.1.
+    point = np.full((1, 7, 3), value)
+    assert metrics.pampjpe(point, truth)[0] == pytest.approx(6 / 7)
     assert metrics.pampjpe(truth, point)[0] == pytest.approx(0, abs=1e-12)
     assert metrics.pampjpe(point, point)[0] == pytest.approx(0, abs=1e-12)
 
