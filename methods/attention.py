@@ -2,6 +2,7 @@
 
 Axes: B windows, T frames, C channels; an attention works on N tokens of D features, which are
 the frames (N = T, D = C) in the temporal branch and the channels (N = C, D = T) in the spatial.
+Pooling and softmax are modules, because profilers that hook modules count them (spec 1.6).
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class SyntheticAttention(nn.Module):
         reduced = _divided(tokens, reduction, "a reduction of the attention")
         self.reduces = reduction > 1
         self.scores = nn.Linear(features, reduced, bias=bias)
+        self.pool = nn.AdaptiveAvgPool1d(1)
+        self.softmax = nn.Softmax(-1)
         self.gate: nn.Sequential | None = None
         if gate != "none":
             squeezed = _divided(tokens, ratio, "gate_ratio")
@@ -75,9 +78,9 @@ class SyntheticAttention(nn.Module):
         """(B, N, D) -> (B, N, D)."""
         scores = self.scores(z)
         if self.gate is not None:
-            scores = scores * self.gate(scores.mean(-1)).unsqueeze(-1)
+            scores = scores * self.gate(self.pool(scores).squeeze(-1)).unsqueeze(-1)
         values = self.values(z.mT).mT if self.reduces else z
-        return torch.bmm(scores.softmax(-1), values)
+        return torch.bmm(self.softmax(scores), values)
 
 
 class VanillaAttention(nn.Module):
@@ -88,12 +91,13 @@ class VanillaAttention(nn.Module):
         self.query = nn.Linear(features, features, bias=bias)
         self.key = nn.Linear(features, features, bias=bias)
         self.value = nn.Linear(features, features, bias=bias)
+        self.softmax = nn.Softmax(-1)
         self.scale = features**-0.5
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
         scores = torch.bmm(self.query(z) * self.scale, self.key(z).mT)
-        return torch.bmm(scores.softmax(-1), self.value(z))
+        return torch.bmm(self.softmax(scores), self.value(z))
 
 
 class RandomAttention(nn.Module):
@@ -104,13 +108,12 @@ class RandomAttention(nn.Module):
         # Three dimensions, as published: Xavier then counts N**2 inputs and N outputs.
         self.matrix = nn.Parameter(torch.empty(1, tokens, tokens))
         self.value = nn.Linear(features, features, bias=bias)
-        self.softmax = softmax
+        self.normalise = nn.Softmax(-1) if softmax else nn.Identity()
         nn.init.xavier_uniform_(self.matrix)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
-        weights = self.matrix.softmax(-1) if self.softmax else self.matrix
-        return torch.matmul(weights, self.value(z))
+        return torch.matmul(self.normalise(self.matrix), self.value(z))
 
 
 class DenseAttention(nn.Module):
@@ -121,11 +124,12 @@ class DenseAttention(nn.Module):
         self.scores = nn.Sequential(
             nn.Linear(features, tokens, bias=bias), nn.ReLU(), nn.Linear(tokens, tokens, bias=bias)
         )
+        self.softmax = nn.Softmax(-1)
         self.value = nn.Linear(features, features, bias=bias)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
-        return torch.bmm(self.scores(z).softmax(-1), self.value(z))
+        return torch.bmm(self.softmax(self.scores(z)), self.value(z))
 
 
 class BranchWeights(nn.Module):
@@ -139,7 +143,9 @@ class BranchWeights(nn.Module):
         self, per: Literal["channel", "frame"], size: int, ratio: int, activation: Activation
     ) -> None:
         super().__init__()
-        self.pooled = 1 if per == "channel" else 2
+        self.per = per
+        self.pool = nn.AdaptiveAvgPool1d(1)
+        self.softmax = nn.Softmax(-1)
         hidden = _divided(size, ratio, "reweight_ratio")
         self.pairs = nn.Sequential(
             nn.Linear(size, hidden),
@@ -149,7 +155,9 @@ class BranchWeights(nn.Module):
 
     def forward(self, temporal: Tensor, spatial: Tensor) -> Tensor:
         """Two (B, T, C) -> their weighted sum (B, T, C)."""
-        pairs = self.pairs((temporal + spatial).mean(self.pooled)).unflatten(-1, (-1, 2))
-        # A softmax over two is a sigmoid of their difference, and their sum is one.
-        share = (pairs[..., 0] - pairs[..., 1]).sigmoid().unsqueeze(self.pooled)
+        both = temporal + spatial
+        pooled = self.pool(both.mT if self.per == "channel" else both).squeeze(-1)
+        pairs = self.pairs(pooled).unflatten(-1, (-1, 2))
+        # The two weights of a pair sum to one.
+        share = self.softmax(pairs)[..., 0].unsqueeze(1 if self.per == "channel" else 2)
         return torch.lerp(spatial, temporal, share)
