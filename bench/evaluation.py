@@ -13,6 +13,7 @@ from bench.contracts import Method, Recovery, Refiner, Window
 from bench.data.clips import Array, Dataset, Split
 from bench.data.windows import Windows, model_space
 from bench.protocols import Protocol, fill_missing, merge
+from bench.protocols import protocol as named
 from bench.results import ClipScore, Scored
 
 _BATCH = 256
@@ -105,6 +106,22 @@ def window_error(method: Recovery, source: Windows, most: int | None) -> float:
         total += float(distance.sum(dtype=torch.float64))
         count += distance.numel()
     return total / count
+
+
+def full_rate(dataset: Dataset, split: Split = "test") -> dict[str, float]:
+    """The estimator's own errors on all frames of a split, unwindowed, averaged over frames."""
+    protocol = named("full")
+    return protocol.summarise(
+        protocol.score(
+            model_space(clip, clip.detected),
+            model_space(clip, clip.truth),
+            skeleton=dataset.skeleton,
+            space=dataset.space,
+            image=clip.image,
+            box=clip.box,
+        )
+        for clip in dataset.clips[split]
+    )
 
 
 def _padded(values: Array, lack: int) -> Array:

@@ -2,14 +2,14 @@
 
 Input: 16 detected joints in pixels, z-scored; output: 16 joints relative to the hip in the camera
 frame, millimetres, z-scored. Linear to the width; two residual blocks of two (linear, batch norm,
-ReLU, dropout); linear out. Kaiming init, every weight matrix clipped to norm 1 in the forward
-pass, Adam with exponential decay.
+ReLU, dropout); linear out. Kaiming init, every unit's weights clipped to norm 1 in the
+forward pass, Adam with exponential decay.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +25,11 @@ from bench.contracts import BadInput
 Progress = Callable[[int, int, str], None]
 
 JOINTS = 16
+IMAGE_WIDTH = 1000.0
+
+# Left and right exchanged: the detector's order, and h36m-17 without the hip.
+_MIRROR_INPUT = (5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10)
+_MIRROR_OUTPUT = (3, 4, 5, 0, 1, 2, 6, 7, 8, 9, 13, 14, 15, 10, 11, 12)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ class LifterConfig:
     """How a lifter is built and trained.
 
     Every epoch sees one frame of each `stride` neighbours (which one is drawn anew); the rate
-    falls exponentially from `lr` to `lr * final` over all steps.
+    falls exponentially from `lr` to `lr * final` over all steps. mirror: half of every batch is
+    seen with left and right exchanged, and so is every frame that is lifted, whose pose is the
+    mean of both; the original does not do so, but had no need to spare subjects for validation.
     """
 
     width: int = 1024
@@ -43,6 +50,7 @@ class LifterConfig:
     final: float = 0.02
     epochs: int = 200
     stride: int = 1
+    mirror: bool = True
     seed: int = 0
 
 
@@ -61,15 +69,15 @@ class _Layer(nn.Module):
 
 
 class _ClippedLinear(nn.Linear):
-    """A linear layer whose weight matrix has at most norm 1 when it is used."""
+    """A linear layer whose units have incoming weights of norm 1 at most (max-norm)."""
 
     def reset_parameters(self) -> None:
         nn.init.kaiming_normal_(self.weight)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        # A scalar on the product is the same as one on the matrix, and far fewer multiplications.
-        scale = 1 / self.weight.norm().clamp(min=1)
+        # A factor on a unit's product is the same as one on its weights, with fewer operations.
+        scale = 1 / self.weight.norm(dim=1).clamp(min=1)
         return torch.addcmul(self.bias, x @ self.weight.T, scale)
 
 
@@ -83,6 +91,7 @@ class Lifter(nn.Module):
 
     def __init__(self, config: LifterConfig) -> None:
         super().__init__()
+        self.mirror = config.mirror
         width = config.width
         self.first = _Layer(JOINTS * 2, width, config.dropout)
         self.blocks = nn.ModuleList(
@@ -90,6 +99,8 @@ class Lifter(nn.Module):
             for _ in range(config.blocks)
         )
         self.last = _ClippedLinear(width, JOINTS * 3)
+        # A start near the mean pose saves the first epochs.
+        nn.init.normal_(self.last.weight, std=1e-3)
         for name, size in (("input", JOINTS * 2), ("output", JOINTS * 3)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
@@ -133,9 +144,7 @@ def train(
     model = Lifter(config).to(device)
     inputs, targets = torch.from_numpy(pixels), torch.from_numpy(poses)
     model.standardise(inputs, targets)
-    inputs = inputs.to(device)
-    targets = ((targets.flatten(1).to(device) - model.output_mean) / model.output_std).float()
-
+    inputs, targets = inputs.to(device), targets.to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     samples = len(inputs) // config.stride
     if samples < 2:
@@ -156,7 +165,13 @@ def train(
         model.train()
         total = torch.zeros((), device=device)
         for index in chosen:
-            loss = nn.functional.mse_loss(model.score(inputs[index]), targets[index])
+            x, y = inputs[index], targets[index]
+            if config.mirror:
+                half = len(index) // 2
+                x = torch.cat([x[:half], _mirror(x[half:], _MIRROR_INPUT, IMAGE_WIDTH)])
+                y = torch.cat([y[:half], _mirror(y[half:], _MIRROR_OUTPUT, 0.0)])
+            wanted = (y.flatten(1) - model.output_mean) / model.output_std
+            loss = nn.functional.mse_loss(model.score(x), wanted)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -176,7 +191,13 @@ def train(
 def lift(model: Lifter, pixels: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
     """Detections (N, 16, 2) px -> poses (N, 16, 3) in metres relative to the hip."""
     model = model.eval().to(device)
-    parts = [model(part.to(device)).cpu() for part in torch.split(torch.from_numpy(pixels), 16384)]
+    parts = []
+    for part in torch.split(torch.from_numpy(pixels).to(device), 16384):
+        poses = model(part)
+        if model.mirror:
+            other = model(_mirror(part, _MIRROR_INPUT, IMAGE_WIDTH))
+            poses = (poses + _mirror(other, _MIRROR_OUTPUT, 0.0)) / 2
+        parts.append(poses.cpu())
     metres: NDArray[np.float32] = (torch.cat(parts) / 1000).numpy()
     return metres
 
@@ -227,6 +248,12 @@ def _save(
     temporary = file.with_suffix(".tmp")
     save_file(state, temporary)
     temporary.replace(file)
+
+
+def _mirror(points: Tensor, order: Sequence[int], width: float) -> Tensor:
+    """Points (B, J, D) with left and right exchanged, x counted from the other side."""
+    other = points[:, list(order)]
+    return torch.cat([width - other[..., :1], other[..., 1:]], dim=-1)
 
 
 def _digest(config: LifterConfig) -> Tensor:

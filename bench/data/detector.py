@@ -171,7 +171,8 @@ class Estimator:
                 edge = 0.08
                 into = np.minimum(seconds - start, start + lasting - seconds)
                 profile = ease(into / edge + 0.5)[:, None, None]
-                away = rng.normal(size=self._shape[1]) * rng.lognormal(0.0, 0.5)
+                away = rng.normal(size=self._shape[1])
+                away *= min(rng.lognormal(0.0, 0.4), 2.0) / np.linalg.norm(away)
                 restless = 0.3 * rng.normal(size=(len(seconds), len(joints), self._shape[1]))
                 strength = self._strength[joints]
                 out[:, joints] += profile * strength * (away + restless)

@@ -29,7 +29,7 @@ from bench.kinematics import Floats
 # Strengths relative to the slow errors that are not solved for: two numbers fix two of them in
 # 3D, three in 2D.
 _SPREAD_3D = 0.4
-_BURST_3D = 2.5
+_BURST_3D = 2.0
 _JITTER_2D = 0.4
 
 _ALPHAS = (0.2, 0.1, 0.05)
@@ -155,7 +155,7 @@ def _calibrated(
         start = np.log([wanted["mpjpe"] / _MM, 0.2 * wanted["accel"] / _MM])
     else:
         wanted = {f"pck@{alpha:g}": targets[f"pck@{alpha:g}"] for alpha in _ALPHAS}
-        start = np.log([0.03, 0.1, 0.6])
+        start = np.log([0.03, 0.15, 0.8])
 
     def scales(logs: Floats) -> Scales:
         # Four digits: what the solver leaves open beyond them differs between processors.

@@ -50,14 +50,24 @@ class Windows:
     """The windows of one split, gathered by index from poses that lie on the device.
 
     detected, truth: (N, P) float32 with the clips end to end, a clip shorter than T padded with
-    zeros; starts: (n,) first frames. A `WindowSource`.
+    zeros; starts: (n,) first frames; most: at most so many windows, evenly spread, when they are
+    read by `batches`. A `WindowSource`.
     """
 
-    def __init__(self, dataset: Dataset, split: Split, window: Window, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        window: Window,
+        device: str = "cpu",
+        *,
+        most: int | None = None,
+    ) -> None:
         clips = dataset.clips[split]
         if not clips:
             raise BadInput(f"the {split} split of {dataset.name} is empty", hint="see docs/data.md")
         self.window = window
+        self.most = most
         self.detected = _lay(clips, [clip.detected for clip in clips], window).to(device)
         self.truth = _lay(clips, [clip.truth for clip in clips], window).to(device)
         starts = training_starts([clip.frames for clip in clips], window)
@@ -80,7 +90,7 @@ class Windows:
 
     def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (keyframes, truth) in a fixed order, at most `most` windows, evenly spread."""
-        count = len(self) if most is None else min(most, len(self))
+        count = min(limit for limit in (len(self), most, self.most) if limit is not None)
         index = torch.linspace(0, len(self) - 1, count, dtype=torch.float64).round().long()
         for part in torch.split(index.to(self.starts.device), size):
             yield self.gather(part)

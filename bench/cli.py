@@ -1,0 +1,253 @@
+"""The command line: options and messages, no logic. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import __version__
+
+_BUDGETS = ("smoke", "quick", "paper")
+_DEVICES = ("auto", "cpu", "cuda")
+
+
+class _Group(click.Group):
+    """Turns bad input into one line and exit code 2, and Ctrl-C into how to go on."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from bench.contracts import BadInput
+
+        try:
+            return super().invoke(ctx)
+        except BadInput as error:
+            click.echo(f"bench: {error}", err=True)
+            ctx.exit(BadInput.exit_code)
+        except KeyboardInterrupt:
+            click.echo("\nstopped; nothing finished is lost, the same command goes on", err=True)
+            ctx.exit(130)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from bench.config import nearest_names
+
+            hint = nearest_names(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no such command '{args[0]}'; {hint}", ctx) from None
+
+
+class _Names(click.ParamType[tuple[str, ...]]):
+    """Names separated by commas."""
+
+    name = "NAME,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        names = tuple(part.strip() for part in str(value).split(",") if part.strip())
+        if not names:
+            self.fail("expected one or more names separated by commas", param, ctx)
+        return names
+
+
+_data = click.option(
+    "--data",
+    "data",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder with real data (docs/data.md); repeatable. Default: BENCH_DATA.",
+)
+_device = click.option(
+    "--device", type=click.Choice(_DEVICES), default="auto", show_default=True, help="Where to run."
+)
+_out = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Folder for results and tables.",
+)
+_plugin = click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Python file with a method of your own (docs/plugins.md); repeatable.",
+)
+
+
+def _table_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What `run` and `report` must agree on, since it decides which cells a table holds."""
+    for option in reversed(
+        (
+            click.option(
+                "--methods",
+                type=_Names(),
+                help="Only these methods; `method:preset` for another preset.",
+            ),
+            click.option("--datasets", type=_Names(), help="Only these datasets."),
+            click.option("--seeds", type=click.IntRange(1), help="Seeds per trained method."),
+            click.option(
+                "--budget",
+                type=click.Choice(_BUDGETS),
+                default="quick",
+                show_default=True,
+                help="How long to train.",
+            ),
+            click.option(
+                "--protocol", help="Another protocol than the table's: deciwatch or full."
+            ),
+            click.option(
+                "--selection",
+                type=click.Choice(("last", "validation", "test")),
+                default="validation",
+                show_default=True,
+                help="Which weights are kept; `test` is how the release did it, and is flagged.",
+            ),
+            _data,
+            _device,
+            _plugin,
+            _out,
+            click.option(
+                "--long", "long_form", is_flag=True, help="One line per entry, all numbers."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="bench")
+def main() -> None:
+    """Benchmark the recovery of human pose sequences from sparse keyframes."""
+
+
+@main.command()
+@click.argument("table")
+@_table_options
+@click.option(
+    "--redo",
+    type=click.Choice(("missing", "failed", "all")),
+    default="missing",
+    show_default=True,
+    help="Which cells to compute although they may be stored.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes on the CPU. Default: all cores.")
+@click.option("--track/--no-track", default=True, show_default=True, help="Log cells to MLflow.")
+def run(table: str, **options: Any) -> None:
+    """Compute a table: `bench run table3`. What is stored already is not computed again."""
+    _run(table, options)
+
+
+@main.command()
+@click.argument("table")
+@_table_options
+def report(table: str, **options: Any) -> None:
+    """Draw a table from stored results, computing nothing. Takes the options of its `run`."""
+    _run(table, {**options, "compute": False, "track": False})
+
+
+def _run(table: str, options: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from bench.commands import Request, run_table
+    from bench.progress import Shown
+    from bench.report.terminal import show
+
+    long_form = options.pop("long_form")
+    request = Request(table=table, command=_command(), **options)
+    with Shown(Console(stderr=True)) as progress:
+        outcome = run_table(request, progress)
+    show(outcome.table, Console(), long=long_form)
+    for warning in outcome.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if outcome.failed:
+        click.echo(f"{outcome.failed} cells failed; try again with --redo failed", err=True)
+        sys.exit(1)
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(("methods", "datasets", "tables")))
+@_plugin
+@_data
+def list_(what: str, plugins: tuple[Path, ...], data: tuple[Path, ...]) -> None:
+    """List what there is: methods, datasets (and where each would come from) or tables."""
+    from bench.listing import listed
+
+    for line in listed(what, plugins, data):
+        click.echo(line)
+
+
+@main.group()
+def data() -> None:
+    """Check and prepare data sets."""
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+@_data
+def check(names: tuple[str, ...], data: tuple[Path, ...]) -> None:
+    """Validate the data found (or the stand-ins) and say what it holds."""
+    from bench.listing import checked
+
+    for line in checked(names, data):
+        click.echo(line)
+
+
+@data.command()
+@click.argument("name")
+@_data
+@_device
+@click.option(
+    "--budget",
+    type=click.Choice(_BUDGETS),
+    default="quick",
+    show_default=True,
+    help="How long the lifter of h36m-fcn is trained.",
+)
+def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None:
+    """Make a data set ready, e.g. `h36m-fcn`: trains its lifter. Goes on where it stopped."""
+    from rich.console import Console
+
+    from bench.listing import prepared
+    from bench.progress import Shown
+
+    with Shown(Console(stderr=True)) as progress:
+        lines = prepared(name, data, device, budget, progress.say)
+    for line in lines:
+        click.echo(line)
+
+
+@main.command()
+@_data
+@_out
+def doctor(data: tuple[Path, ...], out: Path) -> None:
+    """Say what is installed, which device is used, and what data was found."""
+    from bench.listing import diagnosis
+
+    for line in diagnosis(data, out):
+        click.echo(line)
+
+
+def _command() -> str:
+    """The command as the user would type it again."""
+    import shlex
+
+    return shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+
+
+with contextlib.suppress(AttributeError, ValueError):
+    # A pipe that closes early (`| head`) is no error.
+    import signal
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)

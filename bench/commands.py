@@ -1,0 +1,210 @@
+"""What the commands do, without the command line: run a table, check data, prepare data."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from bench import config as configs
+from bench import registry
+from bench.config import Selection, TableConfig
+from bench.contracts import BadInput
+from bench.results import Cell, Result, Results
+
+if TYPE_CHECKING:
+    from bench.data.clips import Dataset
+    from bench.report.table import Table
+
+Redo = Literal["missing", "failed", "all"]
+REDO: tuple[Redo, ...] = ("missing", "failed", "all")
+
+
+class Progress(Protocol):
+    """What a run tells as it goes on."""
+
+    def say(self, text: str) -> None:
+        """A line about data being made ready."""
+
+    def begin(self, cells: int, earlier: int) -> None:
+        """So many cells will be computed, so many are there from earlier."""
+
+    def tell(self, key: str, share: float, text: str) -> None:
+        """A cell is `share` (0 to 1) done and at `text`."""
+
+    def done(self, result: Result) -> None:
+        """A cell is finished."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for; the defaults are the command line's."""
+
+    table: str
+    methods: tuple[str, ...] | None = None
+    datasets: tuple[str, ...] | None = None
+    seeds: int | None = None
+    budget: str = "quick"
+    device: str = "auto"
+    data: tuple[Path, ...] = ()
+    redo: Redo = "missing"
+    protocol: str | None = None
+    selection: Selection = "validation"
+    workers: int | None = None
+    plugins: tuple[Path, ...] = ()
+    out: Path = Path("out")
+    compute: bool = True
+    track: bool = True
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: the table, its files, and lines the user must see."""
+
+    table: Table
+    files: tuple[Path, ...]
+    warnings: tuple[str, ...]
+    failed: int
+
+
+def device_named(name: str) -> str:
+    """auto, cpu or cuda -> the device torch is given; BadInput when it is not there."""
+    if name == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda:0"
+    if name == "cuda":
+        raise BadInput("no CUDA device is available", hint="use --device cpu")
+    return "cpu"
+
+
+def run_table(request: Request, progress: Progress) -> Outcome:
+    """Plan a table, compute what is missing, store, draw.
+
+    Everything the user may have got wrong is found before anything is computed. BadInput when
+    it is, and when no cell is left to run.
+    """
+    config, datasets, folders, device = _ready(request, progress)
+    from bench import report
+    from bench.engines import run_jobs
+    from bench.plan import plan
+    from bench.report.build import build
+    from bench.report.table import Run
+    from bench.run import Job
+    from bench.tracking import Tracker
+
+    cells = plan(
+        config, datasets, budget=request.budget, seeds=request.seeds, selection=request.selection
+    )
+    if not cells:
+        raise BadInput("nothing to run: the table has no cell for these methods and datasets")
+    results = Results(request.out)
+    began = time.perf_counter()
+    stored = {cell.key: results.get(cell) for cell in cells}
+    todo = [cell for cell in cells if _wanted(stored[cell.key], request)]
+    kept = [r for cell, r in ((c, stored[c.key]) for c in cells) if r and cell not in todo]
+    fresh: list[Result] = []
+    jobs = [
+        Job(cell, folders[cell.dataset], device, request.plugins) for cell in _costly_first(todo)
+    ]
+    progress.begin(len(jobs), len(kept))
+    warnings: list[str] = []
+    tracker = Tracker(request.out, request.table) if request.track else None
+    with tracker or _Untracked() as log:
+        for result in (*kept, *run_jobs(jobs, workers=_workers(request), tell=progress.tell)):
+            if result.cell in todo:
+                results.put(result)
+                fresh.append(result)
+                progress.done(result)
+            log.log(result)
+        table = build(
+            request.table,
+            config,
+            [*kept, *fresh],
+            planned=cells,
+            datasets={row.dataset: configs.dataset_config(row.dataset) for row in config.rows},
+            every_frame=[c.method for c in config.columns if registry.kind(c.method) == "refiner"],
+            run=Run(
+                computed=len(fresh),
+                earlier=len(kept),
+                seconds=time.perf_counter() - began,
+                command=request.command,
+                folder=request.out,
+            ),
+        )
+        files = report.write(table, request.out)
+        log.artifacts(files)
+    warnings += log.warnings
+    failed = sum(result.status == "failed" for result in (*kept, *fresh))
+    return Outcome(table, tuple(files), tuple(warnings), failed)
+
+
+class _Untracked:
+    """Stands where MLflow would, and does nothing."""
+
+    warnings: tuple[str, ...] = ()
+
+    def __enter__(self) -> _Untracked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def log(self, result: Result) -> None:
+        """Nothing."""
+
+    def artifacts(self, paths: Sequence[Path]) -> None:
+        """Nothing."""
+
+
+def _ready(
+    request: Request, progress: Progress
+) -> tuple[TableConfig, dict[str, Dataset], dict[str, Path], str]:
+    """The table as asked for, its datasets opened, the device: everything that can be refused."""
+    from bench.data import catalogue, store
+    from bench.plan import budget_named, chosen_table
+    from bench.protocols import protocol
+
+    for plugin in request.plugins:
+        registry.load_plugin(plugin)
+    config = chosen_table(configs.table_config(request.table), request.methods, request.datasets)
+    if request.protocol is not None:
+        config = config.model_copy(update={"protocol": request.protocol})
+    protocol(config.protocol)
+    budget_named(request.budget)
+    device = device_named(request.device)
+    roots = catalogue.data_roots(request.data)
+    Results(request.out)
+    folders = {
+        row.dataset: catalogue.open_folder(
+            row.dataset, roots, budget=request.budget, device=device, say=progress.say
+        )
+        for row in config.rows
+    }
+    datasets = {name: store.load(folder) for name, folder in folders.items()}
+    return config, datasets, folders, device
+
+
+def _wanted(stored: Result | None, request: Request) -> bool:
+    if not request.compute:
+        return False
+    if stored is None or request.redo == "all":
+        return True
+    return request.redo == "failed" and stored.status == "failed"
+
+
+def _costly_first(cells: Sequence[Cell]) -> list[Cell]:
+    """Trained cells first, so that no core waits for the longest one at the end."""
+    return sorted(cells, key=lambda cell: cell.training is None)
+
+
+def _workers(request: Request) -> int:
+    if request.workers is not None:
+        return request.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,144 @@
+"""Where a dataset comes from on this machine: files under the data roots, or its stand-in.
+
+Every dataset ends up as a folder in our own format in the cache (bench/data/store.py), so that
+processes share it through memory maps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import config as configs
+from bench.config import DatasetConfig, Source
+from bench.contracts import BadInput
+from bench.data import deciwatch, h36m, store
+from bench.data.prepare import folder_for, prepare
+from bench.data.standin import standin
+
+Say = Callable[[str], None]
+
+# Raised when a loader or generator changes what it makes of the same files.
+_REVISION = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """A place that holds a dataset: `layout` is deciwatch, h36m or stand-in."""
+
+    layout: str
+    root: Path | None
+    source: Source | None
+    words: str
+
+
+def data_roots(given: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """The folders to look in: those given, else BENCH_DATA's; BadInput when one is missing."""
+    named = list(given) or [
+        Path(p) for p in os.environ.get("BENCH_DATA", "").split(os.pathsep) if p
+    ]
+    for root in named:
+        if not root.is_dir():
+            raise BadInput(
+                "no such data folder", file=root, hint="see docs/data.md for what to put where"
+            )
+        if deciwatch.find(root) is None and h36m.find(root) is None:
+            raise BadInput(
+                "no data in a known layout in this folder",
+                file=root,
+                expected="groundtruth_poses/ and detected_poses/, or h36m/cameras.h5",
+                hint="see docs/data.md",
+            )
+    return tuple(named)
+
+
+def locate(name: str, roots: Sequence[Path]) -> Found:
+    """Where a dataset is: the first root and source that have it, else its stand-in.
+
+    BadInput when it is nowhere and has no stand-in.
+    """
+    config = configs.dataset_config(name)
+    for root in roots:
+        for source in config.sources:
+            if source.layout == "deciwatch":
+                pair = (source.dataset, source.estimator)
+                if pair in deciwatch.available(root):
+                    return Found("deciwatch", root, source, f"DeciWatch files in {root}")
+            else:
+                raw = h36m.find(root)
+                if raw is not None:
+                    return Found("h36m", raw, source, f"raw Human3.6M in {raw}")
+    if config.standin is None:
+        raise BadInput(
+            f"no data for {name}, and it has no stand-in",
+            hint="point --data or BENCH_DATA at it, see docs/data.md",
+        )
+    return Found("stand-in", None, None, "stand-in, no data found")
+
+
+def open_folder(
+    name: str,
+    roots: Sequence[Path],
+    *,
+    budget: str,
+    device: str = "cpu",
+    say: Say = lambda _text: None,
+) -> Path:
+    """The folder of a dataset in our own format, made on first use.
+
+    budget: of the lifter that `h36m-fcn` is prepared with when it is not there yet; one that was
+    prepared with the `paper` budget is preferred to a quicker one. say: receives progress lines.
+    """
+    config = configs.dataset_config(name)
+    found = locate(name, roots)
+    if found.layout == "h36m" and found.root is not None:
+        return prepare(
+            name, found.root, _best(name, config, found.root, budget), device=device, say=say
+        )
+    if found.layout == "deciwatch" and found.root is not None and found.source is not None:
+        folder = store.cache_folder() / "read" / f"{name}-{_stamp(found.root, config)}"
+        if not (folder / "dataset.json").is_file():
+            say(f"{name}: reading {found.words}")
+            store.save(deciwatch.load(found.root, found.source, config, name), folder)
+        return folder
+    folder = store.cache_folder() / "stand-ins" / f"{name}-{_digest(config.model_dump_json())}"
+    if not (folder / "dataset.json").is_file():
+        say(f"{name}: no data found, making its stand-in")
+        store.save(standin(name, config), folder)
+    return folder
+
+
+def prepared_budgets(name: str, root: Path) -> list[str]:
+    """With which budgets a dataset is prepared already, the most thorough one first."""
+    return [
+        budget
+        for budget in ("paper", "quick")
+        if (folder_for(name, root, budget) / "dataset.json").is_file()
+    ]
+
+
+def _best(name: str, config: DatasetConfig, root: Path, budget: str) -> str:
+    """The most thorough budget that the dataset is already prepared with, else the one given."""
+    if not config.lifter:
+        return budget
+    ready = [
+        b for b in ("paper", "quick") if (folder_for(name, root, b) / "dataset.json").is_file()
+    ]
+    # A smoke run must not pass off its toy lifter, nor wait for a real one.
+    return budget if budget == "smoke" else next(iter(ready), budget)
+
+
+def _stamp(root: Path, config: DatasetConfig) -> str:
+    """Changes with the files that a DeciWatch dataset is read from."""
+    folder = deciwatch.find(root)
+    files = sorted(folder.rglob("*.npz")) if folder else []
+    seen = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return _digest(json.dumps([str(root.resolve()), seen, config.model_dump_json()]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(f"{_REVISION}/{store.FORMAT}/{text}".encode()).hexdigest()[:12]

@@ -1,0 +1,143 @@
+"""What there is on this machine, in lines: methods, datasets, tables, data found, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bench import config as configs
+from bench import registry
+from bench.contracts import BadInput
+from bench.data.clips import SPLITS, Dataset
+
+
+def listed(what: str, plugins: Sequence[Path], data: Sequence[Path]) -> list[str]:
+    """One line per method, dataset or table."""
+    for plugin in plugins:
+        registry.load_plugin(plugin)
+    if what == "methods":
+        rows = [
+            (
+                name,
+                registry.kind(name),
+                ", ".join(configs.method_config(name).presets),
+                registry.method_class(name).title,
+                registry.method_class(name).source,
+            )
+            for name in registry.method_names()
+        ]
+        return _aligned([("name", "kind", "presets", "title", "source"), *rows])
+    if what == "tables":
+        tables = [(name, configs.table_config(name).title) for name in configs.table_names()]
+        return _aligned([("name", "title"), *tables])
+    return _aligned([("name", "title", "space", "comes from"), *_datasets(data)])
+
+
+def checked(names: Sequence[str], data: Sequence[Path]) -> Iterator[str]:
+    """Load every dataset that has data or a stand-in, and say what it holds.
+
+    BadInput at the first one that is wrong.
+    """
+    from bench.data import catalogue, store
+
+    roots = catalogue.data_roots(data)
+    for name in names or configs.dataset_names():
+        try:
+            found = catalogue.locate(name, roots)
+        except BadInput as error:
+            if names:
+                raise
+            yield f"{name}: {error}"
+            continue
+        config = configs.dataset_config(name)
+        raw = found.root if config.lifter and found.layout == "h36m" else None
+        if raw is not None and not catalogue.prepared_budgets(name, raw):
+            yield f"{name}: {found.words}; not prepared yet: bench data prepare {name}"
+            continue
+        folder = catalogue.open_folder(name, roots, budget="quick")
+        dataset = store.load(folder)
+        if (
+            store.fingerprint((s, c) for s in SPLITS for c in dataset.clips[s])
+            != dataset.fingerprint
+        ):
+            raise BadInput(
+                "the prepared data is damaged",
+                file=folder,
+                expected=f"fingerprint {dataset.fingerprint}",
+                hint="delete the folder to prepare it anew",
+            )
+        yield from _described(dataset)
+
+
+def prepared(
+    name: str, data: Sequence[Path], device: str, budget: str, say: Callable[[str], None]
+) -> list[str]:
+    """Make a dataset ready and describe it; a lifter is trained with the given budget."""
+    from bench.commands import device_named
+    from bench.data import catalogue, store
+    from bench.data.prepare import prepare
+
+    roots = catalogue.data_roots(data)
+    found = catalogue.locate(name, roots)
+    where = device_named(device)
+    if found.layout == "h36m" and found.root is not None:
+        folder = prepare(name, found.root, budget, device=where, say=say)
+    else:
+        folder = catalogue.open_folder(name, roots, budget=budget, device=where, say=say)
+    return [*_described(store.load(folder)), f"  kept in {folder}"]
+
+
+def diagnosis(data: Sequence[Path], out: Path) -> list[str]:
+    """Versions, device, threads, and what data was found."""
+    from bench.data.store import cache_folder
+    from bench.provenance import report
+
+    lines = _aligned([*report(out), ("cache", str(cache_folder()))])
+    return [*lines, "", *_aligned([("dataset", "title", "space", "comes from"), *_datasets(data)])]
+
+
+def _datasets(data: Sequence[Path]) -> list[tuple[str, ...]]:
+    from bench.data import catalogue
+
+    roots = catalogue.data_roots(data)
+    rows: list[tuple[str, ...]] = []
+    for name in configs.dataset_names():
+        config = configs.dataset_config(name)
+        try:
+            words = catalogue.locate(name, roots).words
+        except BadInput:
+            words = "no data, no stand-in"
+        rows.append((name, config.title, config.space, words))
+    return rows
+
+
+def _described(dataset: Dataset) -> Iterator[str]:
+    """What a dataset holds and, where it has frames to measure, how its estimator does."""
+    import numpy as np
+
+    from bench.evaluation import full_rate
+    from bench.metrics import metric_info
+
+    mark = " [stand-in]" if dataset.standin else ""
+    yield f"{dataset.name}: {dataset.title}{mark}, from {dataset.origin}"
+    for split in SPLITS:
+        clips = dataset.clips[split]
+        frames = sum(clip.frames for clip in clips)
+        missed = sum(int(np.isnan(clip.detected).any(-1).sum()) for clip in clips)
+        text = f"  {split}: {len(clips)} clips, {frames:,} frames".replace(",", " ")
+        yield text + (f", {missed} missed joints" if missed else "")
+    published = configs.dataset_config(dataset.name).single_frame
+    for metric, value in full_rate(dataset).items():
+        info = metric_info(metric)
+        beside = f" (published {published[metric] * info.scale:g})" if metric in published else ""
+        yield f"  every frame: {info.label} {value * info.scale:.2f} {info.unit}{beside}"
+    for note in dataset.notes:
+        yield f"  note: {note}"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

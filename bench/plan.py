@@ -1,0 +1,159 @@
+"""From a table's specification to cells: every option resolved, nothing left to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench import registry
+from bench.config import (
+    Budget,
+    Column,
+    Preset,
+    PresetChange,
+    Selection,
+    TableConfig,
+    Training,
+    budgets,
+    dataset_config,
+    method_config,
+    nearest_names,
+    parse,
+)
+from bench.contracts import BadInput
+from bench.data.clips import Dataset
+from bench.results import Cell
+
+
+def budget_named(name: str) -> Budget:
+    """A budget of configs/budgets.yaml; BadInput with the nearest names."""
+    if name not in budgets():
+        raise BadInput(f"unknown budget '{name}'", hint=nearest_names(name, budgets()))
+    return budgets()[name]
+
+
+def chosen_table(
+    config: TableConfig, methods: Sequence[str] | None, datasets: Sequence[str] | None
+) -> TableConfig:
+    """A table narrowed to some methods and datasets, in the table's order.
+
+    A method outside the table becomes a column of its own, `method:preset` takes another preset
+    than the budget's; a dataset outside the table becomes a row without published values.
+    """
+    columns, rows = config.columns, config.rows
+    if methods is not None:
+        columns = tuple(_column(config, name) for name in dict.fromkeys(methods))
+        place = {column.key: number for number, column in enumerate(config.columns)}
+        columns = tuple(sorted(columns, key=lambda c: place.get(c.key, len(place))))
+    if datasets is not None:
+        known = {row.dataset: row for row in config.rows}
+        for name in datasets:
+            dataset_config(name)
+        rows = tuple(
+            known.get(name) or type(config.rows[0])(dataset=name)
+            for name in sorted(dict.fromkeys(datasets), key=lambda n: (n not in known, n))
+        )
+        rows = tuple(sorted(rows, key=lambda r: [*known, r.dataset].index(r.dataset)))
+    return config.model_copy(update={"columns": columns, "rows": rows})
+
+
+def plan(
+    config: TableConfig,
+    datasets: Mapping[str, Dataset],
+    *,
+    budget: str,
+    seeds: int | None = None,
+    selection: Selection = "validation",
+) -> list[Cell]:
+    """The cells of a table, dataset by dataset, in the order of its columns.
+
+    datasets: by name, those that could be opened. A method that draws no random number gets one
+    cell, every other one cell for each seed.
+    """
+    limits = budget_named(budget)
+    return [
+        cell
+        for row in config.rows
+        if row.dataset in datasets
+        for column in config.columns
+        for cell in _cells(config, column, datasets[row.dataset], budget, limits, seeds, selection)
+    ]
+
+
+def preset_name(column: Column, budget: str) -> str:
+    """The preset a column takes: its own, the budget's, or the method's only one."""
+    config = method_config(column.method)
+    name = column.preset or config.budgets.get(budget) or next(iter(config.presets))
+    if name not in config.presets:
+        raise BadInput(
+            f"unknown preset '{name}' of {column.method}",
+            hint=nearest_names(name, config.presets),
+        )
+    return name
+
+
+def _cells(
+    config: TableConfig,
+    column: Column,
+    dataset: Dataset,
+    budget: str,
+    limits: Budget,
+    seeds: int | None,
+    selection: Selection,
+) -> list[Cell]:
+    method = column.method
+    cls = registry.method_class(method)
+    name = preset_name(column, budget)
+    preset = method_config(method).presets[name]
+    change = preset.datasets.get(dataset.name, PresetChange())
+    trainable = registry.kind(method) == "trainable"
+    training = _training(preset, change, limits, method) if trainable else None
+    said: dict[str, Any] = {"test_clips": limits.test_clips}
+    if trainable:
+        said |= {
+            "validations": limits.validations,
+            "validation_windows": limits.validation_windows,
+        }
+    if registry.kind(method) == "fitted":
+        said["fit_windows"] = limits.fit_windows
+    return [
+        Cell(
+            dataset=dataset.name,
+            fingerprint=dataset.fingerprint,
+            method=method,
+            preset=name,
+            revision=cls.revision,
+            options=registry.resolve_options(
+                method, {**preset.options, **change.options, **column.options}
+            ),
+            training=training.model_dump() if training else None,
+            interval=config.interval,
+            intervals=change.intervals
+            or preset.intervals
+            or dataset_config(dataset.name).intervals,
+            protocol=config.protocol,
+            budget=budget,
+            limits=said,
+            selection=selection if trainable else "last",
+            seed=seed,
+        )
+        for seed in range((seeds or limits.seeds) if trainable else 1)
+    ]
+
+
+def _training(preset: Preset, change: PresetChange, limits: Budget, method: str) -> Training:
+    merged = {**preset.training, **change.training, **limits.training}
+    return parse(merged, Training, f"training of {method}")
+
+
+def _column(config: TableConfig, name: str) -> Column:
+    """The table's column of that method, or a new one for `method` or `method:preset`."""
+    for column in config.columns:
+        if name == column.key:
+            return column
+    method, _, preset = name.partition(":")
+    registry.method_class(method)
+    column = Column(method=method, preset=preset or None, label=None, beyond=True)
+    if preset:
+        preset_name(column, "")
+    return column

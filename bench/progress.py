@@ -1,0 +1,85 @@
+"""Progress on the way: a live bar on a terminal, plain lines in a pipe or a log."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from bench.results import Result
+
+# In a log, a line about a running cell at most this often, in seconds.
+_QUIET = 15.0
+
+
+class Shown:
+    """Tells on a console how a run goes on; closes with the block."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shares: dict[str, float] = {}
+        self._finished = self._cells = 0
+        self._began = self._last = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> Shown:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """A line about data being made ready; epochs of a lifter replace each other."""
+        self._line(text)
+
+    def begin(self, cells: int, earlier: int) -> None:
+        """So many cells will be computed, so many are there from earlier."""
+        self._cells = cells
+        if cells:
+            self._line(f"{cells} cells to run, {earlier} from earlier")
+        if self._bar and cells:
+            self._task = self._bar.add_task("starting", total=cells)
+
+    def tell(self, key: str, share: float, text: str) -> None:
+        """A cell is `share` (0 to 1) done and at `text`."""
+        self._shares[key] = share
+        name = key.rsplit("_", 1)[0].replace("_", " ")
+        if self._bar and self._task is not None:
+            done = self._finished + sum(self._shares.values())
+            self._bar.update(self._task, completed=done, description=f"{name}: {text}")
+        elif time.monotonic() - self._last > _QUIET:
+            self._line(f"  {self._done()} {name}: {100 * share:.0f} %, {text}")
+
+    def done(self, result: Result) -> None:
+        """A cell is finished."""
+        self._shares.pop(result.cell.key, None)
+        self._finished += 1
+        cell = result.cell
+        name = f"{cell.dataset} {cell.method} seed {cell.seed}"
+        seconds = result.provenance.get("seconds", 0)
+        outcome = f"{seconds:.0f} s" if result.status == "done" else f"failed: {result.error}"
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self._finished + sum(self._shares.values()))
+        if not self._bar or result.status == "failed":
+            self._line(f"  {self._done()} {name}: {outcome}")
+
+    def _done(self) -> str:
+        return f"[{self._finished}/{self._cells}]"
+
+    def _line(self, text: str) -> None:
+        self._last = time.monotonic()
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
