@@ -172,7 +172,7 @@ class Estimator:
                 into = np.minimum(seconds - start, start + lasting - seconds)
                 profile = ease(into / edge + 0.5)[:, None, None]
                 away = rng.normal(size=self._shape[1])
-                away *= min(rng.lognormal(0.0, 0.4), 2.0) / np.linalg.norm(away)
+                away *= min(rng.lognormal(0.0, 0.4), 2.0) / float(np.linalg.norm(away))
                 restless = 0.3 * rng.normal(size=(len(seconds), len(joints), self._shape[1]))
                 strength = self._strength[joints]
                 out[:, joints] += profile * strength * (away + restless)

@@ -374,16 +374,23 @@ def _within_limits(angles: Floats) -> Floats:
     return bounded
 
 
-def _on_the_ground(positions: Floats) -> Floats:
-    """The root's path (T, 3) that keeps the lower foot where it stands, at height 0."""
+def _on_the_ground(positions: Floats, fps: float) -> Floats:
+    """The root's path (T, 3) that keeps the standing foot where it is, at height 0.
+
+    The standing foot is low, and moves backwards under the body where both are.
+    """
     feet = positions[:, [JOINTS.index("lankle"), JOINTS.index("rankle")]]
+    left = positions[:, JOINTS.index("lhip")] - positions[:, JOINTS.index("rhip")]
+    forward = np.cross(left / np.linalg.norm(left, axis=-1, keepdims=True), [0.0, 1.0, 0.0])
     height = feet[..., 1]
-    weight = np.exp(-(height - height.min(axis=1, keepdims=True)) / 0.03)
+    lowest = -0.03 * np.logaddexp(*(-height.T / 0.03))
+    steps = np.diff(feet, axis=0)
+    ahead = fps * (steps * forward[1:, None]).sum(axis=-1)
+    load = -height[1:] / 0.05 - ahead / 0.2
+    weight = np.exp(load - load.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
-    lowest = (weight * height).sum(axis=1)
-    steps = np.diff(feet, axis=0) * ((weight[1:] + weight[:-1]) / 2)[..., None]
     path = np.zeros((len(positions), 3))
-    path[1:] = -np.cumsum(steps.sum(axis=1), axis=0)
+    path[1:] = -np.cumsum((weight[..., None] * steps).sum(axis=1), axis=0)
     path[:, 1] = -lowest
     return path
 
@@ -428,4 +435,4 @@ def perform(
     rotations = rotation_matrices((angles @ _TO_VECTORS).reshape(frames, len(JOINTS), 3))
     rotations[:, 0] = rotation_matrices(turned) @ rotations[:, 0]
     positions = forward_kinematics(rotations, bones, PARENTS)
-    return positions + _on_the_ground(positions)[:, None]
+    return positions + _on_the_ground(positions, fps)[:, None]

@@ -155,5 +155,5 @@ def test_actions_change_without_jumps() -> None:
 
 
 def test_an_unknown_action_is_refused() -> None:
-    with pytest.raises(BadInput, match="unknown action 'flying'.*walking"):
+    with pytest.raises(BadInput, match=r"unknown action 'flying'.*walking"):
         act("flying")

@@ -186,7 +186,7 @@ def test_datasets_without_a_plan_are_refused() -> None:
 
 def test_unreachable_targets_are_said() -> None:
     targets = {"mpjpe": 5.0, "accel": 500.0}
-    with pytest.raises(BadInput, match="cannot be calibrated.*expected"):
+    with pytest.raises(BadInput, match=r"cannot be calibrated.*expected"):
         standin("small-3d", SMALL_3D.model_copy(update={"single_frame": targets}))
 
 
