@@ -7,13 +7,14 @@ The YAML files travel with the package: in a checkout they lie at its top, in a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from bench.contracts import BadInput
 
@@ -69,11 +70,16 @@ class MethodConfig(Strict):
 
 
 class Budget(Strict):
-    """configs/budgets.yaml: how long to train, how many seeds, how much is looked at."""
+    """configs/budgets.yaml: how long to train, how many seeds, how much is looked at.
+
+    training: what overrides every method's own settings; standin: the same on stand-ins, whose
+    clips are fewer.
+    """
 
     summary: str
     seeds: int = Field(ge=1)
     training: dict[str, Any] = {}
+    standin: dict[str, Any] = {}
     fit_windows: int | None = Field(None, ge=1)
     validations: int = Field(1, ge=1)
     validation_windows: int | None = Field(None, ge=1)
@@ -96,7 +102,8 @@ class StandinConfig(Strict):
     they are; views: clips (cameras) of one performance; tempo: how fast people move; learnable:
     share of the slow errors' energy that is a fixed function of the pose; bursts: share of the
     frames in which a limb is occluded; fill: how much of the image a person takes at most;
-    targets: full-rate metrics to reach where the dataset has no published `single_frame`.
+    targets: full-rate metrics to reach where the dataset has no published `single_frame`; seed:
+    datasets with the same one show the same performances to different estimators.
     """
 
     actions: tuple[str, ...]
@@ -188,7 +195,7 @@ def read(path: Path, model: type[_Model]) -> _Model:
     """Read a YAML file (safe loader) into a model; BadInput lists every error with its path."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput("not valid YAML", file=path, found=str(error)) from error
     return parse(raw, model, path)
 
@@ -203,9 +210,26 @@ def parse(raw: object, model: type[_Model], file: object) -> _Model:
             where = ".".join(str(part) for part in item["loc"])
             text = item["msg"]
             if item["type"] == "extra_forbidden":
-                text = f"unknown key, {nearest_names(str(item['loc'][-1]), model.model_fields)}"
+                text = f"unknown key, {nearest_names(str(item['loc'][-1]), _keys(model, item))}"
             problems.append(f"{where}: {text}" if where else text)
         raise BadInput("; ".join(problems), file=file) from error
+
+
+def _keys(model: type[BaseModel], item: ErrorDetails) -> Iterable[str]:
+    """The keys that were possible where an unknown one was found."""
+    for part in item["loc"][:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            inner = list(_models(model.model_fields[part].annotation))
+            model = inner[0] if inner else model
+    return model.model_fields
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models named in an annotation such as `tuple[Row, ...]` or `dict[str, Preset]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _names(kind: str) -> list[str]:

@@ -72,10 +72,12 @@ def standin(name: str, config: DatasetConfig) -> Dataset:
     skeleton = SKELETONS[config.skeleton]
     scenes = {split: _scenes(split, config, plan, skeleton) for split in SPLITS}
     seen = np.concatenate([scene.poses[::5] for scene in scenes["train"]])
-    estimator = Estimator(_rng(plan, "estimator"), skeleton, seen)
+    estimator = Estimator(_rng(plan, name, "estimator"), skeleton, seen)
     errors = {
         split: [
-            estimator.errors(_rng(plan, "errors", scene.name), scene.poses, config.fps, plan.bursts)
+            estimator.errors(
+                _rng(plan, name, "errors", scene.name), scene.poses, config.fps, plan.bursts
+            )
             for scene in scenes[split]
         ]
         for split in SPLITS
