@@ -9,7 +9,6 @@ from bench import registry
 from bench.config import (
     Budget,
     Column,
-    Preset,
     PresetChange,
     Selection,
     TableConfig,
@@ -107,7 +106,11 @@ def _cells(
     preset = method_config(method).presets[name]
     change = preset.datasets.get(dataset.name, PresetChange())
     trainable = registry.kind(method) == "trainable"
-    training = _training(preset, change, limits, method) if trainable else None
+    training = None
+    if trainable:
+        shorter = limits.standin if dataset.standin else {}
+        merged = {**preset.training, **change.training, **limits.training, **shorter}
+        training = parse(merged, Training, f"training of {method}")
     said: dict[str, Any] = {"test_clips": limits.test_clips}
     if trainable:
         said |= {
@@ -139,11 +142,6 @@ def _cells(
         )
         for seed in range((seeds or limits.seeds) if trainable else 1)
     ]
-
-
-def _training(preset: Preset, change: PresetChange, limits: Budget, method: str) -> Training:
-    merged = {**preset.training, **change.training, **limits.training}
-    return parse(merged, Training, f"training of {method}")
 
 
 def _column(config: TableConfig, name: str) -> Column:

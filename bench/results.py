@@ -163,7 +163,7 @@ class Results:
             return None
         try:
             return from_json(path.read_text(encoding="utf-8"), path)
-        except BadInput:
+        except (BadInput, UnicodeDecodeError):
             return None
 
     def put(self, result: Result) -> Path:
