@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -39,6 +40,9 @@ IMAGE = {
 # Joints of the 32-joint skeleton in the order of skeleton h36m-17, and in the detector's order.
 MOCAP_17 = (0, 6, 7, 8, 1, 2, 3, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 MOCAP_DETECTED = (3, 2, 1, 6, 7, 8, 0, 12, 13, 15, 27, 26, 25, 17, 18, 19)
+
+# What cameras.h5 holds of each camera: rotation, position, focal length, centre, distortion.
+_CAMERA = {"R": (3, 3), "T": (3,), "f": (2,), "c": (2,), "k": (3,), "p": (2,), "Name": (8,)}
 
 _DETECTOR = (
     "rankle", "rknee", "rhip", "lhip", "lknee", "lankle", "hip", "spine", "thorax", "head",
@@ -113,11 +117,17 @@ class Take:
             raise BadInput(
                 "not a motion-capture file",
                 file=self.mocap,
+                clip=self.recording,
                 found=positions.shape,
                 expected="(96, T)",
             )
         if not np.isfinite(positions).all():
-            raise BadInput("the truth is not finite", file=self.mocap, hint="remove the take")
+            raise BadInput(
+                "the truth is not finite",
+                file=self.mocap,
+                clip=self.recording,
+                hint="remove the take",
+            )
         return np.ascontiguousarray(positions.T).reshape(-1, 32, 3).astype(np.float32)
 
     def pixels(self, camera: str) -> Array:
@@ -148,14 +158,14 @@ def cameras(root: Path) -> dict[tuple[str, str], Camera]:
     with _open(file) as store:
         for subject in (*TRAIN_SUBJECTS, *TEST_SUBJECTS):
             for number in range(1, 5):
-                group = store.get(f"subject{subject[1:]}/camera{number}")
-                if group is None:
-                    raise BadInput("a camera is missing", file=file, expected=f"{subject} {number}")
-                part = {key: np.asarray(group[key], float).squeeze() for key in group}
+                part = _camera(store, f"subject{subject[1:]}/camera{number}", file)
                 name = "".join(chr(int(code)) for code in part["Name"])
                 found[subject, name] = Camera(
                     name, part["R"], part["T"], part["f"], part["c"], part["k"], part["p"]
                 )
+    for subject, name in product((*TRAIN_SUBJECTS, *TEST_SUBJECTS), CAMERAS):
+        if (subject, name) not in found:
+            raise BadInput("no camera of this name", file=file, expected=f"{name} of {subject}")
     return found
 
 
@@ -194,10 +204,20 @@ def missing(root: Path) -> tuple[str, ...]:
 def views(root: Path, subjects: tuple[str, ...]) -> Iterator[tuple[Take, Camera, Array]]:
     """Every (take, camera, detections (T, 16, 2) px) that exists, takes and cameras sorted."""
     rig = cameras(root)
-    for take in takes(root, subjects):
-        for camera in CAMERAS:
-            if take.detections(camera).is_file():
-                yield take, rig[take.subject, camera], take.pixels(camera)
+    for subject in subjects:
+        seen = 0
+        for take in takes(root, (subject,)):
+            for camera in CAMERAS:
+                if take.detections(camera).is_file():
+                    yield take, rig[subject, camera], take.pixels(camera)
+                    seen += 1
+        if not seen:
+            raise BadInput(
+                "no detections of any take",
+                file=root / subject / "StackedHourglass",
+                expected="TAKE.CAMERA.h5",
+                hint="see docs/data.md",
+            )
 
 
 def _open(file: Path) -> h5py.File:
@@ -209,11 +229,27 @@ def _open(file: Path) -> h5py.File:
         ) from error
 
 
+def _camera(store: h5py.File, group: str, file: Path) -> dict[str, NDArray[np.float64]]:
+    """The numbers of one camera, by the names they have in the file."""
+    part = {}
+    for key, shape in _CAMERA.items():
+        values = store.get(f"{group}/{key}")
+        if not isinstance(values, h5py.Dataset) or values.size != np.prod(shape):
+            raise BadInput(
+                "a camera is missing or not complete",
+                file=file,
+                expected=f"{group}/{key} with {np.prod(shape)} numbers",
+            )
+        part[key] = np.asarray(values, float).reshape(shape)
+    return part
+
+
 def _array(file: Path, key: str) -> NDArray[np.floating]:
     with _open(file) as store:
-        if key not in store:
-            raise BadInput("a data set is missing", file=file, found=list(store), expected=key)
+        values = store.get(key)
+        if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "iuf":
+            raise BadInput("numbers are missing", file=file, found=list(store), expected=f"'{key}'")
         try:
-            return np.asarray(store[key])
+            return np.asarray(values)
         except OSError as error:
             raise BadInput("damaged", file=file, found=error, hint="copy the file again") from error
