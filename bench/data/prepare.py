@@ -83,6 +83,9 @@ def prepare(
     )
     say(f"{name}: writing {sum(len(c) for c in dataset.clips.values())} clips")
     store.save(dataset, folder)
+    # The lifters are rebuilt from these files only while the dataset is not there.
+    for file in folder.parent.glob(f"{folder.name}.*.safetensors"):
+        file.unlink()
     return folder
 
 
@@ -132,9 +135,6 @@ def _lifted(
         )
         check_clip(clip, H36M_17, "3d", take.mocap)
         clips[_split(take, variant)].append(clip)
-    # The lifters are rebuilt from these files only while the dataset is not there.
-    for file in folder.parent.glob(f"{folder.name}.*.safetensors"):
-        file.unlink()
     seen = ", ".join(learners)
     return _dataset(
         name,
