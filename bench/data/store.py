@@ -145,7 +145,8 @@ def _clips(
         if not listed:
             continue
         # Copy on write: never changed, but torch wants memory that could be.
-        array = np.load(file, mmap_mode="c", allow_pickle=False)
+        # Not np.load: that would take archives and pickles, and answers an empty file otherwise.
+        array = np.lib.format.open_memmap(file, mode="c")
         if array.shape != (sum(frames), *rest) or array.dtype != np.float32:
             raise BadInput(
                 "the prepared data is damaged",
