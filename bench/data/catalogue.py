@@ -59,14 +59,13 @@ def data_roots(given: Sequence[Path] = ()) -> tuple[Path, ...]:
 def locate(name: str, roots: Sequence[Path]) -> Found:
     """Where a dataset is: the first root and source that have it, else its stand-in.
 
-    BadInput when it is nowhere and has no stand-in.
+    BadInput when it is nowhere and has no stand-in, and when only some of its files are there.
     """
     config = configs.dataset_config(name)
     for root in roots:
         for source in config.sources:
             if source.layout == "deciwatch":
-                pair = (source.dataset, source.estimator)
-                if pair in deciwatch.available(root):
+                if deciwatch.holds(root, source):
                     return Found("deciwatch", root, source, f"DeciWatch files in {root}")
             else:
                 raw = h36m.find(root)
@@ -125,11 +124,8 @@ def _best(name: str, config: DatasetConfig, root: Path, budget: str) -> str:
     """The most thorough budget that the dataset is already prepared with, else the one given."""
     if not config.lifter:
         return budget
-    ready = [
-        b for b in ("paper", "quick") if (folder_for(name, root, b) / "dataset.json").is_file()
-    ]
     # A smoke run must not pass off its toy lifter, nor wait for a real one.
-    return budget if budget == "smoke" else next(iter(ready), budget)
+    return budget if budget == "smoke" else next(iter(prepared_budgets(name, root)), budget)
 
 
 def _stamp(root: Path, config: DatasetConfig) -> str:

@@ -155,6 +155,31 @@ def available(root: Path) -> list[tuple[str, str]]:
     ]
 
 
+def holds(root: Path, source: Source) -> bool:
+    """Whether a source can be read from here; BadInput when only some of its files are there.
+
+    Truth is shared by the estimators of a dataset, so the folder of detections is what tells.
+    """
+    if (source.dataset, source.estimator) in available(root):
+        return True
+    folder = find(root)
+    if folder is None:
+        return False
+    paths = [
+        path
+        for part in ("train", "test")
+        for path in _paths(folder, source.dataset, source.estimator, part)
+    ]
+    if not paths[-1].parent.is_dir():
+        return False
+    raise BadInput(
+        "no such file",
+        file=next(path for path in paths if not path.is_file()),
+        expected=f"all four files of {source.dataset} with {source.estimator}",
+        hint=_HINT,
+    )
+
+
 def load(root: Path, source: Source, config: DatasetConfig, name: str) -> Dataset:
     """Read one dataset: training clips (about a tenth held out for validation) and test clips.
 
