@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -108,7 +109,8 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     began = time.perf_counter()
     stored = {cell.key: results.get(cell) for cell in cells}
     todo = [cell for cell in cells if _wanted(stored[cell.key], request)]
-    kept = [r for cell, r in ((c, stored[c.key]) for c in cells) if r and cell not in todo]
+    again = {cell.key for cell in todo}
+    kept = [result for key, result in stored.items() if result and key not in again]
     fresh: list[Result] = []
     jobs = [
         Job(cell, folders[cell.dataset], device, request.plugins) for cell in _costly_first(todo)
@@ -116,12 +118,15 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     progress.begin(len(jobs), len(kept))
     warnings: list[str] = []
     tracker = Tracker(request.out, request.table) if request.track else None
-    with tracker or _Untracked() as log:
-        for result in (*kept, *run_jobs(jobs, workers=_workers(request), tell=progress.tell)):
-            if result.cell in todo:
-                results.put(result)
-                fresh.append(result)
-                progress.done(result)
+    computed = run_jobs(jobs, workers=_workers(request), tell=progress.tell)
+    # Closing stops the workers at once when anything here is interrupted.
+    with tracker or _Untracked() as log, closing(computed):
+        for result in kept:
+            log.log(result)
+        for result in computed:
+            results.put(result)
+            fresh.append(result)
+            progress.done(result)
             log.log(result)
         table = build(
             request.table,
@@ -180,7 +185,6 @@ def _ready(
     budget_named(request.budget)
     device = device_named(request.device)
     roots = catalogue.data_roots(request.data)
-    Results(request.out)
     folders = {
         row.dataset: catalogue.open_folder(
             row.dataset, roots, budget=request.budget, device=device, say=progress.say

@@ -6,7 +6,8 @@ One thread per cell makes a cell's numbers independent of how many run beside it
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -19,13 +20,17 @@ from bench.run import Job, Tell, compute
 
 _Message = tuple[str, float, str]
 
+# Seconds that the last words of workers are waited for.
+_LAST_WORDS = 2.0
+
 _queue: Queue[_Message | None] | None = None
 
 
-def run_jobs(jobs: Sequence[Job], *, workers: int, tell: Tell) -> Iterator[Result]:
+def run_jobs(jobs: Sequence[Job], *, workers: int, tell: Tell) -> Generator[Result, None, None]:
     """Compute cells and yield results as they are done; a dead worker fails only its own cell.
 
-    workers: processes on the CPU; cells on a GPU run one after another in this process.
+    workers: processes on the CPU; cells on a GPU run one after another in this process. Closing
+    the generator kills the workers; only the cells in flight are lost.
     """
     here = [job for job in jobs if job.device != "cpu"]
     for job in here:
@@ -69,8 +74,10 @@ def _spread(jobs: Sequence[Job], workers: int, tell: Tell, lost: list[Job]) -> I
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        # A process that died while it told something keeps the queue locked for ever.
+        queue.cancel_join_thread()
         queue.put(None)
-        listener.join()
+        listener.join(_LAST_WORDS)
 
 
 def _listen(queue: Queue[_Message | None], tell: Tell) -> None:
@@ -81,6 +88,8 @@ def _listen(queue: Queue[_Message | None], tell: Tell) -> None:
 def _start(queue: Any) -> None:
     global _queue
     _queue = queue
+    # Ctrl-C reaches every process of a terminal; the parent alone decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(1)
