@@ -6,13 +6,32 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.contracts import BadInput
 from bench.results import Cell, Result
 
+if TYPE_CHECKING:
+    from bench.data.clips import Dataset
+
 # Told as a cell goes on: its key, the share done (0 to 1), what it is at.
 Tell = Callable[[str, float, str], None]
+
+# What a method, which may be anybody's, can raise: it fails its cell and no other one.
+_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BadInput,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -26,13 +45,12 @@ class Job:
 
 
 def compute(job: Job, tell: Tell) -> Result:
-    """Compute one cell. An error of training or data becomes a failed result, not an exception."""
+    """Compute one cell. An error of its method becomes a failed result, not an exception."""
     import torch
 
     from bench import registry
     from bench.data import store
     from bench.provenance import provenance
-    from bench.training import Diverged
 
     for plugin in job.plugins:
         registry.load_plugin(plugin)
@@ -54,20 +72,19 @@ def compute(job: Job, tell: Tell) -> Result:
         return Result(cell=cell, dataset=about, provenance=said, **rest)
 
     try:
-        done = _measured(job, tell)
-    except (BadInput, Diverged, RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
-        return result(status="failed", error=f"{type(error).__name__}: {error}")
+        done = _measured(job, dataset, tell)
+    except _FAILURES as error:
+        return result(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
     return result(status="done", **done)
 
 
-def _measured(job: Job, tell: Tell) -> dict[str, Any]:
+def _measured(job: Job, dataset: Dataset, tell: Tell) -> dict[str, Any]:
     """The fields of a result that its computation fills."""
     import torch
 
     from bench import registry
     from bench.config import Training
     from bench.contracts import Fitted, Trainable
-    from bench.data import store
     from bench.data.clips import Split
     from bench.data.windows import Windows, window_of
     from bench.evaluation import evaluate, window_error
@@ -76,7 +93,6 @@ def _measured(job: Job, tell: Tell) -> dict[str, Any]:
     from bench.training import train
 
     cell, device = job.cell, job.device
-    dataset = store.load(job.folder)
     window = window_of(dataset, cell.interval, cell.intervals)
     axes = (cell.dataset, cell.method, cell.seed)
     torch.manual_seed(seed_for(*axes, "start"))
