@@ -56,24 +56,25 @@ class Shown:
 
     def tell(self, key: str, share: float, text: str) -> None:
         """A cell is `share` (0 to 1) done and at `text`."""
-        self._shares[key] = share
+        # What a worker told may arrive after its result.
+        share = self._shares[key] = max(share, self._shares.get(key, 0.0))
         name = key.rsplit("_", 1)[0].replace("_", " ")
         if self._bar and self._task is not None:
-            done = self._finished + sum(self._shares.values())
+            done = sum(self._shares.values())
             self._bar.update(self._task, completed=done, description=f"{name}: {text}")
-        elif time.monotonic() - self._last > _QUIET:
+        elif share < 1 and time.monotonic() - self._last > _QUIET:
             self._line(f"  {self._done()} {name}: {100 * share:.0f} %, {text}")
 
     def done(self, result: Result) -> None:
         """A cell is finished."""
-        self._shares.pop(result.cell.key, None)
+        self._shares[result.cell.key] = 1.0
         self._finished += 1
         cell = result.cell
         name = f"{cell.dataset} {cell.method} seed {cell.seed}"
         seconds = result.provenance.get("seconds", 0)
         outcome = f"{seconds:.0f} s" if result.status == "done" else f"failed: {result.error}"
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=self._finished + sum(self._shares.values()))
+            self._bar.update(self._task, completed=sum(self._shares.values()))
         if not self._bar or result.status == "failed":
             self._line(f"  {self._done()} {name}: {outcome}")
 
