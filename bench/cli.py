@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,9 @@ _DEVICES = ("auto", "cpu", "cuda")
 
 class _Group(click.Group):
     """Turns bad input into one line and exit code 2, and Ctrl-C into how to go on."""
+
+    # The groups in it are of this class too.
+    group_class = type
 
     def invoke(self, ctx: click.Context) -> Any:
         from bench.contracts import BadInput
@@ -244,10 +246,3 @@ def _command() -> str:
     import shlex
 
     return shlex.join(["python", "-m", "bench", *sys.argv[1:]])
-
-
-with contextlib.suppress(AttributeError, ValueError):
-    # A pipe that closes early (`| head`) is no error.
-    import signal
-
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
