@@ -10,6 +10,7 @@ from bench.config import (
     Budget,
     Column,
     PresetChange,
+    Row,
     Selection,
     TableConfig,
     Training,
@@ -21,6 +22,8 @@ from bench.config import (
 )
 from bench.contracts import BadInput
 from bench.data.clips import Dataset
+from bench.data.windows import window_of
+from bench.protocols import protocol
 from bench.results import Cell
 
 
@@ -48,11 +51,8 @@ def chosen_table(
         known = {row.dataset: row for row in config.rows}
         for name in datasets:
             dataset_config(name)
-        rows = tuple(
-            known.get(name) or type(config.rows[0])(dataset=name)
-            for name in sorted(dict.fromkeys(datasets), key=lambda n: (n not in known, n))
-        )
-        rows = tuple(sorted(rows, key=lambda r: [*known, r.dataset].index(r.dataset)))
+        order = [*known, *sorted(set(datasets) - set(known))]
+        rows = tuple(known.get(n) or Row(dataset=n) for n in order if n in datasets)
     return config.model_copy(update={"columns": columns, "rows": rows})
 
 
@@ -67,7 +67,8 @@ def plan(
     """The cells of a table, dataset by dataset, in the order of its columns.
 
     datasets: by name, those that could be opened. A method that draws no random number gets one
-    cell, every other one cell for each seed.
+    cell, every other one cell for each seed. BadInput for options a method does not have, and for
+    a test clip that is too short for the protocol.
     """
     limits = budget_named(budget)
     return [
@@ -111,6 +112,10 @@ def _cells(
         shorter = limits.standin if dataset.standin else {}
         merged = {**preset.training, **change.training, **limits.training, **shorter}
         training = parse(merged, Training, f"training of {method}")
+    intervals = change.intervals or preset.intervals or dataset_config(dataset.name).intervals
+    window = window_of(dataset, config.interval, intervals)
+    for clip in dataset.clips["test"]:
+        protocol(config.protocol).starts(clip.frames, window, f"{clip.name} of {dataset.name}")
     said: dict[str, Any] = {"test_clips": limits.test_clips}
     if trainable:
         said |= {
@@ -131,9 +136,7 @@ def _cells(
             ),
             training=training.model_dump() if training else None,
             interval=config.interval,
-            intervals=change.intervals
-            or preset.intervals
-            or dataset_config(dataset.name).intervals,
+            intervals=intervals,
             protocol=config.protocol,
             budget=budget,
             limits=said,
