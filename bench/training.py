@@ -45,7 +45,7 @@ def train(
 
     judge: the error that selects; it is asked `evaluations` times, evenly spread, the last time at
     the end, and the weights with the lowest error are kept. Without it the last ones are.
-    progress: called with (windows seen, all windows, mean loss since the last call). Raises
+    progress: called with (windows seen, all windows, mean loss since the judge's last turn). Raises
     Diverged when the loss is not finite. The same seed gives the same weights, bit for bit, on one
     CPU thread.
     """
