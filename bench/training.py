@@ -57,7 +57,7 @@ def train(
     total = settings.windows or (settings.epochs or 1) * len(source)
     steps = math.ceil(total / settings.batch)
     # After which steps to look: evenly spread, the last one always.
-    looks = {math.ceil(steps * (i + 1) / evaluations) for i in range(min(evaluations, steps))}
+    looks = {math.ceil(steps * (i + 1) / evaluations) for i in range(evaluations)}
     curve: list[Mapping[str, float]] = []
     best, kept, selected = math.inf, None, total
     losses = torch.zeros((), device=source.detected.device)
