@@ -1,0 +1,223 @@
+"""Evaluation: what methods are shown, and scores held to plain loops."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from bench.contracts import BadInput, Window
+from bench.data.clips import Clip, Dataset
+from bench.data.skeletons import BODY_14, JHMDB_15
+from bench.data.windows import Windows
+from bench.evaluation import evaluate, full_rate, window_error
+from bench.protocols import protocol
+
+WINDOW = Window(interval=5, intervals=2, joints=14, dims=3)
+
+
+def clip(name: str, frames: int, seed: int = 0) -> Clip:
+    rng = np.random.default_rng([seed, frames])
+    truth = rng.normal(0, 0.3, (frames, 14, 3))
+    detected = truth + rng.normal(0, 0.05, truth.shape)
+    return Clip(name, name, detected.astype(np.float32), truth.astype(np.float32))
+
+
+def dataset(*clips: Clip) -> Dataset:
+    parts = {"train": clips, "validation": clips, "test": clips}
+    return Dataset("d", "D", "E", "3d", 30, BODY_14, parts, "made here")
+
+
+class Hold:
+    """Repeats each keyframe until the next one; remembers what it was shown."""
+
+    title, source, revision, Options = "hold", "here", 1, SimpleNamespace
+
+    def __init__(self) -> None:
+        self.shown: list[torch.Tensor] = []
+
+    def recover(self, keyframes: torch.Tensor) -> torch.Tensor:
+        self.shown.append(keyframes)
+        return keyframes.repeat_interleave(5, 1)[:, :11]
+
+
+class Same:
+    """A refiner that changes nothing; remembers what it was shown."""
+
+    title, source, revision, Options = "same", "here", 1, SimpleNamespace
+
+    def __init__(self) -> None:
+        self.shown: list[torch.Tensor] = []
+
+    def refine(self, frames: torch.Tensor) -> torch.Tensor:
+        self.shown.append(frames)
+        return frames
+
+
+def score(method, data, name="deciwatch", **rest):
+    return evaluate(method, data, "test", protocol(name), WINDOW, **rest)
+
+
+def naive(clip: Clip, starts: list[int]) -> tuple[float, float]:
+    """MPJPE and Accel in mm of `Hold`, frame by frame and joint by joint."""
+    covers: dict[int, list[np.ndarray]] = {}
+    for start in starts:
+        for offset in range(11):
+            shown = clip.detected[start + offset // 5 * 5].astype(np.float64)
+            covers.setdefault(start + offset, []).append(shown)
+    merged = [sum(poses) / len(poses) for _, poses in sorted(covers.items())]
+    truth = [pose.astype(np.float64) for pose in clip.truth[: len(merged)]]
+    merged, truth = (
+        [pose - (pose[2] + pose[3]) / 2 for pose in poses] for poses in (merged, truth)
+    )
+    errors = [
+        np.mean([np.linalg.norm(p[j] - t[j]) for j in range(14)])
+        for p, t in zip(merged, truth, strict=True)
+    ]
+    jerks = []
+    for i in range(1, len(merged) - 1):
+        p, t = (x[i - 1] - 2 * x[i] + x[i + 1] for x in (merged, truth))
+        jerks.append(np.mean([np.linalg.norm(p[j] - t[j]) for j in range(14)]))
+    return 1000 * float(np.mean(errors)), 1000 * float(np.mean(jerks))
+
+
+@pytest.mark.parametrize(("name", "starts"), [("deciwatch", [0, 5, 10]), ("full", [0, 5, 10, 12])])
+def test_scores_are_those_of_plain_loops(name, starts):
+    one = clip("one", 23)
+    (scored,), _ = score(Hold(), dataset(one), name)
+    mpjpe, accel = naive(one, starts)
+    assert scored.values["mpjpe"][0] == pytest.approx(mpjpe, rel=1e-5)
+    assert scored.values["accel"][0] == pytest.approx(accel, rel=1e-5)
+    assert scored.frames == scored.values["mpjpe"][1] == starts[-1] + 11
+
+
+@pytest.mark.parametrize("name", ["deciwatch", "full"])
+def test_a_recovery_method_is_shown_keyframes_only(name):
+    one = clip("one", 23)
+    one.detected[:] = np.arange(23)[:, None, None]
+    method = Hold()
+    score(method, dataset(one), name)
+    shown = torch.cat(method.shown)
+    starts = [0, 5, 10] + [12] * (name == "full")
+    assert shown.shape == (len(starts), 3, 42)
+    assert shown[:, :, 0].tolist() == [[s, s + 5, s + 10] for s in starts]
+
+
+def test_frames_between_keyframes_change_nothing():
+    one = clip("one", 23)
+    before = score(Hold(), dataset(one))
+    one.detected[np.arange(23) % 5 != 0] = 9e9
+    assert score(Hold(), dataset(one)) == before
+
+
+def test_a_refiner_is_shown_every_frame():
+    one = clip("one", 21)
+    one.detected[:] = np.arange(21)[:, None, None]
+    method = Same()
+    _, scored = score(method, dataset(one))
+    assert torch.cat(method.shown)[:, :, 0].tolist() == [list(range(s, s + 11)) for s in (0, 5, 10)]
+    assert scored.sampled == 1.0
+
+
+def test_a_refiner_that_changes_nothing_scores_as_the_estimator():
+    data = dataset(clip("one", 21), clip("two", 31))
+    scores, _ = score(Same(), data)
+    summary = protocol("deciwatch").summarise([one.values for one in scores])
+    expected = full_rate(data)
+    assert summary == pytest.approx({name: expected[name] for name in summary}, rel=1e-5)
+
+
+def test_what_is_padded_dropped_missed_and_sampled_is_counted():
+    long, short = clip("long", 23), clip("short", 7)
+    long.detected[5, 3] = np.nan
+    long.detected[6, 4, 0] = np.nan
+    _, scored = score(Hold(), dataset(long, short))
+    assert (scored.clips, scored.frames, scored.joints) == (2, 21 + 11, 14)
+    assert (scored.dropped, scored.padded, scored.missed) == (2, 4, 2)
+    # Keyframes 0, 5, ..., 20 of the long clip, 0, 5, 10 of the padded one.
+    assert scored.sampled == 8 / 32
+    _, scored = score(Hold(), dataset(long), "full")
+    assert (scored.frames, scored.dropped, scored.padded) == (23, 0, 0)
+    # The last window starts at 12 and has keyframes 12, 17 and 22.
+    assert scored.sampled == 8 / 23
+
+
+def test_a_missed_keyframe_is_filled_before_a_method_sees_it():
+    one = clip("one", 11)
+    one.detected[5] = np.nan
+    method = Hold()
+    (scored,), _ = score(method, dataset(one))
+    shown = method.shown[0][0]
+    torch.testing.assert_close(shown[1], (shown[0] + shown[2]) / 2)
+    assert np.isfinite(scored.values["mpjpe"][0])
+
+
+def test_a_clip_shorter_than_a_window_is_padded_with_zeros_as_published():
+    method = Hold()
+    score(method, dataset(clip("short", 7)))
+    shown = method.shown[0][0]
+    assert shown.shape == (3, 42)
+    assert shown[2].eq(0).all()
+    assert not shown[1].eq(0).any()
+
+
+def test_a_clip_shorter_than_a_window_is_refused_when_every_frame_counts():
+    with pytest.raises(BadInput, match=r"clip short: .*7 frames; expected at least 11"):
+        score(Hold(), dataset(clip("long", 23), clip("short", 7)), "full")
+
+
+def test_a_short_clip_in_pixels_is_padded_with_its_boxes():
+    rng = np.random.default_rng(5)
+    poses = rng.uniform(50, 200, (7, 15, 2)).astype(np.float32)
+    box = np.tile(np.float32([20, 30, 220, 210]), (7, 1))
+    flat = Clip("flat", "flat", poses, poses, image=(320, 240), box=box)
+    data = Dataset("d", "D", "E", "2d", 30, JHMDB_15, {"test": (flat,)}, "made here")
+    window = Window(5, 2, 15, 2)
+    (scored,), counted = evaluate(Same(), data, "test", protocol("deciwatch"), window)
+    assert counted.padded == 4
+    assert scored.frames == 11
+    assert scored.values["pck@0.2"] == (1.0, 1.0)
+
+
+def test_most_takes_so_many_clips_evenly_spread():
+    data = dataset(*(clip(str(i), 12) for i in range(5)))
+    names = {most: [one.name for one in score(Hold(), data, most=most)[0]] for most in (1, 2, 3, 9)}
+    assert names == {1: ["0"], 2: ["0", "4"], 3: ["0", "2", "4"], 9: list("01234")}
+
+
+def test_progress_tells_every_clip():
+    told = []
+    score(
+        Hold(),
+        dataset(clip("a", 12), clip("b", 12)),
+        progress=lambda *said: told.append(said),
+    )
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_what_neither_recovers_nor_refines_is_refused():
+    with pytest.raises(TypeError, match="neither recover nor refine"):
+        score(object(), dataset(clip("a", 12)))
+
+
+def test_the_estimators_own_errors_leave_missed_frames_out():
+    one = clip("one", 4)
+    one.detected[:] = one.truth
+    one.detected[0, 0, 0] += 0.14  # one of 14 joints by 140 mm
+    one.detected[1] = np.nan
+    found = full_rate(dataset(one))
+    assert found["mpjpe"] == pytest.approx(10 / 3, rel=1e-4)
+
+
+def test_selection_sees_the_mean_joint_distance_of_unmerged_windows():
+    class Zero(Hold):
+        def recover(self, keyframes):
+            return keyframes.new_zeros(len(keyframes), 11, 42)
+
+    one = clip("one", 12)
+    source = Windows(dataset(one), "test", WINDOW)
+    # Twelve windows; only two differ: those from frames 0 and 1, taken in turns.
+    distance = np.linalg.norm(one.truth.astype(np.float64), axis=-1)
+    expected = np.mean([distance[s : s + 11].mean() for s in (0, 1)])
+    assert window_error(Zero(), source, None) == pytest.approx(expected, rel=1e-5)
+    assert window_error(Zero(), source, 1) == pytest.approx(distance[:11].mean(), rel=1e-5)

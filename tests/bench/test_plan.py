@@ -1,0 +1,218 @@
+"""Plans: which cells a table has, and what their keys depend on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.config import TableConfig, budgets, method_config, table_config
+from bench.contracts import BadInput
+from bench.data.clips import Clip, Dataset
+from bench.data.skeletons import BODY_14, H36M_17
+from bench.plan import budget_named, chosen_table, plan
+from bench.results import Cell
+
+TABLE = table_config("table3")
+
+
+def dataset(name: str = "pw3d-spin", frames: int = 120, **rest) -> Dataset:
+    skeleton = H36M_17 if name.startswith("h36m") else BODY_14
+    poses = np.zeros((frames, len(skeleton.joints), 3), np.float32)
+    clips = {
+        split: (Clip("one", "one", poses, poses),) for split in ("train", "validation", "test")
+    }
+    known = {"fingerprint": "f", **rest}
+    return Dataset(name, "D", "E", "3d", 30, skeleton, clips, "made here", **known)
+
+
+def cells(methods, *, data=None, budget="smoke", **rest) -> list[Cell]:
+    data = data or dataset()
+    config = chosen_table(TABLE, methods, [data.name])
+    return plan(config, {data.name: data}, budget=budget, **rest)
+
+
+def cell(method: str, **rest) -> Cell:
+    return cells([method], **rest)[0]
+
+
+@pytest.mark.parametrize("budget", ["smoke", "quick", "paper"])
+@pytest.mark.parametrize("method", ["deciwatch", "mct", "mixsynthformer"])
+def test_each_budget_takes_the_preset_it_names(method, budget):
+    found = cell(method, budget=budget)
+    preset = method_config(method).budgets[budget]
+    assert found.preset == preset
+    assert found.budget == budget
+    limits = budgets()[budget]
+    assert found.limits["validations"] == limits.validations
+    if "windows" in limits.training:
+        assert found.training["windows"] == limits.training["windows"]
+        assert found.training["epochs"] is None
+    else:
+        assert found.training["epochs"] == method_config(method).presets[preset].training["epochs"]
+
+
+def test_a_preset_differs_between_datasets_as_published():
+    pw3d = cell("deciwatch", budget="paper")
+    h36m = cell("deciwatch", budget="paper", data=dataset("h36m-fcn", 300))
+    assert (pw3d.options["width"], h36m.options["width"]) == (32, 128)
+    assert (pw3d.training["batch"], h36m.training["batch"]) == (256, 512)
+    assert (pw3d.options["loss_recover"], h36m.options["loss_recover"]) == (2.5, 1.0)
+    assert pw3d.intervals == h36m.intervals == 10
+
+
+def test_every_option_is_resolved():
+    found = cell("mixsynthformer", budget="paper")
+    assert set(method_config("mixsynthformer").presets["paper"].options) < set(found.options)
+    assert found.interval == 10
+    # Without a word of the preset, the dataset decides about Q.
+    assert cell("linear").intervals == 5
+    assert cell("linear", data=dataset("h36m-fcn")).intervals == 10
+
+
+def test_a_stand_in_is_trained_as_long_as_the_budget_says_of_stand_ins():
+    real, standin = (cell("deciwatch", budget="quick", data=dataset(standin=s)) for s in (0, 1))
+    assert real.training["windows"] == budgets()["quick"].training["windows"]
+    assert standin.training["windows"] == budgets()["quick"].standin["windows"]
+
+
+def test_a_method_can_be_given_its_preset():
+    found = cell("deciwatch:released")
+    assert (found.method, found.preset) == ("deciwatch", "released")
+    assert found.options["cross_attention"] == "additive"
+    with pytest.raises(BadInput, match=r"unknown preset 'relesed' of deciwatch; .*released"):
+        cell("deciwatch:relesed")
+
+
+@pytest.mark.parametrize(
+    ("methods", "datasets", "message"),
+    [
+        (["lineer"], None, "unknown method 'lineer'; did you mean .*linear"),
+        (["linear:fast"], None, "unknown preset 'fast' of linear; did you mean default"),
+        (None, ["pw3d-spinn"], "unknown dataset 'pw3d-spinn'; did you mean .*pw3d-spin"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest_ones(methods, datasets, message):
+    with pytest.raises(BadInput, match=message):
+        chosen_table(TABLE, methods, datasets)
+
+
+def test_an_unknown_budget_is_refused():
+    with pytest.raises(BadInput, match="unknown budget 'quik'; did you mean quick"):
+        budget_named("quik")
+
+
+def test_only_trained_methods_have_seeds():
+    found = cells(["linear", "ridge", "estimator", "deciwatch"], seeds=3)
+    seeds = {
+        method: [c.seed for c in found if c.method == method]
+        for method in ("linear", "ridge", "estimator", "deciwatch")
+    }
+    assert seeds == {"linear": [0], "ridge": [0], "estimator": [0], "deciwatch": [0, 1, 2]}
+    assert len(cells(["deciwatch"], budget="paper")) == budgets()["paper"].seeds
+    assert all(
+        c.training is None and c.selection == "last"
+        for c in found
+        if c.seed == 0 and c.method != "deciwatch"
+    )
+
+
+def test_a_cell_says_what_limits_it_and_nothing_that_does_not():
+    assert set(cell("linear").limits) == {"test_clips"}
+    assert set(cell("ridge").limits) == {"test_clips", "fit_windows"}
+    assert set(cell("deciwatch").limits) == {"test_clips", "validations", "validation_windows"}
+
+
+def test_a_narrowed_table_keeps_its_order():
+    config = chosen_table(
+        TABLE,
+        ["mixsynthformer", "deciwatch:released", "linear", "ridge", "linear"],
+        ["pw3d-eft", "aist-spin", "h36m-sh", "h36m-fcn", "aist-spin"],
+    )
+    keys = [column.key for column in config.columns]
+    assert keys == ["linear", "ridge", "mixsynthformer", "deciwatch:released"]
+    assert [row.dataset for row in config.rows] == ["h36m-fcn", "aist-spin", "h36m-sh", "pw3d-eft"]
+    assert config.rows[0] is TABLE.rows[0]
+    assert config.rows[2].published == {}
+    assert config.columns[3].beyond
+    assert chosen_table(TABLE, None, None) == TABLE
+
+
+def test_cells_come_dataset_by_dataset_in_the_order_of_the_columns():
+    data = {name: dataset(name) for name in ("pw3d-spin", "h36m-fcn")}
+    config = chosen_table(TABLE, ["ridge", "linear"], ["pw3d-spin", "h36m-fcn", "aist-spin"])
+    assert [(c.dataset, c.method) for c in plan(config, data, budget="smoke")] == [
+        ("h36m-fcn", "linear"),
+        ("h36m-fcn", "ridge"),
+        ("pw3d-spin", "linear"),
+        ("pw3d-spin", "ridge"),
+    ]
+
+
+def test_keys_do_not_depend_on_what_else_was_asked_for():
+    alone = {c.key for name in ("linear", "deciwatch") for c in cells([name])}
+    assert {c.key for c in cells(["deciwatch", "linear"])} == alone
+    assert {c.key for c in cells(["linear", "ridge", "deciwatch"])} > alone
+    assert cells(["deciwatch"], seeds=3)[0].key == cell("deciwatch").key
+    # The name of a preset or budget is only a name.
+    assert replace(cell("deciwatch"), preset="other", budget="other").key == cell("deciwatch").key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": "other"},
+        {"fingerprint": "other"},
+        {"method": "other"},
+        {"revision": 99},
+        {"training": None},
+        {"interval": 5},
+        {"intervals": 9},
+        {"protocol": "full"},
+        {"limits": {}},
+        {"selection": "test"},
+        {"seed": 1},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_key_changes_with_everything_that_changes_numbers(change):
+    before = cell("deciwatch")
+    assert replace(before, **change).key != before.key
+
+
+def test_a_key_changes_with_every_option_and_setting():
+    before = cell("deciwatch")
+    keys = {before.key}
+    for field in ("options", "training"):
+        for name in getattr(before, field):
+            keys.add(replace(before, **{field: {**getattr(before, field), name: "x"}}).key)
+    assert len(keys) == 1 + len(before.options) + len(before.training)
+
+
+def test_the_plan_passes_on_fingerprint_protocol_and_selection():
+    base = cell("deciwatch")
+    assert base.fingerprint == "f"
+    assert cell("deciwatch", data=dataset(fingerprint="g")).key != base.key
+    assert cell("deciwatch", selection="test").selection == "test"
+    full = TABLE.model_copy(update={"protocol": "full"})
+    config = chosen_table(full, ["deciwatch"], ["pw3d-spin"])
+    assert plan(config, {"pw3d-spin": dataset()}, budget="smoke")[0].protocol == "full"
+
+
+def test_a_columns_options_are_checked_and_win():
+    def table(**options) -> TableConfig:
+        column = {"method": "deciwatch", "options": options}
+        raw = TABLE.model_dump() | {"columns": [column], "rows": [{"dataset": "pw3d-spin"}]}
+        return TableConfig.model_validate(raw)
+
+    data = {"pw3d-spin": dataset()}
+    assert plan(table(width=8), data, budget="smoke")[0].options["width"] == 8
+    with pytest.raises(BadInput, match="no option 'widht'; did you mean width"):
+        plan(table(widht=8), data, budget="smoke")
+
+
+def test_a_clip_too_short_for_the_protocol_is_found_while_planning():
+    full = TABLE.model_copy(update={"protocol": "full"})
+    config = chosen_table(full, ["linear"], ["pw3d-spin"])
+    assert plan(config, {"pw3d-spin": dataset(frames=51)}, budget="smoke")
+    with pytest.raises(BadInput, match=r"clip one of pw3d-spin: .*found 50 frames.*at least 51"):
+        plan(config, {"pw3d-spin": dataset(frames=50)}, budget="smoke")
