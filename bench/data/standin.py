@@ -112,9 +112,8 @@ def standin(name: str, config: DatasetConfig) -> Dataset:
         fps=config.fps,
         skeleton=skeleton,
         clips=clips,
-        origin="stand-in (synthetic motion, calibrated detector errors)",
+        origin="synthetic motion with calibrated detector errors",
         standin=True,
-        notes=(f"{config.title} is a stand-in: synthetic motion with synthetic errors",),
         fingerprint=fingerprint((split, clip) for split in SPLITS for clip in clips[split]),
     )
 
