@@ -1,0 +1,231 @@
+"""Tables run without a command line: what is computed, kept, stored and refused."""
+
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from bench import engines, plan
+from bench.commands import Request, device_named, run_table
+from bench.contracts import BadInput
+from bench.progress import Shown
+from bench.results import Result, Results, from_json
+from bench.run import compute
+
+METHODS = ("linear", "nearest", "cubic")
+
+
+def packed(items) -> np.ndarray:
+    array = np.empty(len(items), dtype=object)
+    for index, item in enumerate(items):
+        array[index] = item
+    return array
+
+
+def write_data(root: Path) -> Path:
+    """3DPW with SPIN in the DeciWatch layout: three training videos and two for testing."""
+    rng = np.random.default_rng(4)
+    for part, videos in (("train", "abc"), ("test", "de")):
+        names = [[f"{video}/{i:06d}" for i in range(60)] for video in videos]
+        truth = [rng.normal(0, 0.02, (60, 51)).cumsum(0) for _ in videos]
+        seen = [poses + rng.normal(0, 0.03, poses.shape) for poses in truth]
+        for folder, poses in (
+            (root / f"groundtruth_poses/pw3d/pw3d_gt_{part}.npz", truth),
+            (root / f"detected_poses/pw3d/spin/pw3d_spin_{part}.npz", seen),
+        ):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(folder, imgname=packed(names), joints_3d=packed(poses))
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def ask(data, tmp_path, monkeypatch):
+    """Run a request in this process; returns the outcome and the methods computed, in order."""
+    computed: list[str] = []
+
+    def here(jobs, *, workers, tell):
+        for job in jobs:
+            computed.append(job.cell.method)
+            yield compute(job, tell)
+
+    monkeypatch.setattr(engines, "run_jobs", here)
+
+    def run(**change):
+        computed.clear()
+        request = Request(
+            "table3", METHODS, ("pw3d-spin",), budget="smoke", data=(data,), device="cpu",
+            track=False, out=tmp_path / "out",
+        )  # fmt: skip
+        outcome = run_table(replace(request, **change), Shown(Console(file=StringIO())))
+        return outcome, list(computed)
+
+    run.out = tmp_path / "out"
+    return run
+
+
+def stored(out: Path) -> list[Path]:
+    return sorted((out / "results").iterdir())
+
+
+def _read(file: Path) -> Result:
+    return from_json(file.read_text(encoding="utf-8"), file)
+
+
+def test_what_is_stored_is_not_computed_again(ask):
+    outcome, computed = ask()
+    assert sorted(computed) == sorted(METHODS)
+    assert outcome.failed == 0
+    assert {file.name for file in outcome.files} == {"table3.tex", "table3.md", "table3.csv"}
+    before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in stored(ask.out)}
+    outcome, computed = ask(workers=1, device="auto", methods=METHODS[::-1])
+    assert computed == []
+    assert (outcome.table.run.computed, outcome.table.run.earlier) == (0, 3)
+    assert {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in stored(ask.out)} == before
+    # One more method is one more cell.
+    assert ask(methods=(*METHODS, "quadratic"))[1] == ["quadratic"]
+
+
+def test_redo_all_computes_all_again_and_failed_what_failed(ask):
+    ask()
+    assert len(ask(redo="all")[1]) == 3
+    results = Results(ask.out)
+    done = next(r for r in map(_read, stored(ask.out)) if r.cell.method == "linear")
+    results.put(Result(cell=done.cell, status="failed", error="RuntimeError: a full disk"))
+    outcome, computed = ask()
+    assert computed == []
+    assert outcome.failed == 1
+    outcome, computed = ask(redo="failed")
+    assert computed == ["linear"]
+    assert outcome.failed == 0
+    assert ask(redo="failed")[1] == []
+
+
+def test_a_damaged_result_is_computed_anew(ask):
+    ask()
+    first, second, third = stored(ask.out)
+    whole = first.read_bytes()
+    first.write_bytes(whole[: len(whole) // 2])
+    second.write_bytes(b"\xff\xfe\x00")
+    third.write_text('{"format": 1}')
+    assert len(ask()[1]) == 3
+    assert _read(first).metrics
+    assert ask()[1] == []
+
+
+def test_each_result_is_stored_before_the_next_is_computed(ask, monkeypatch):
+    def interrupted(jobs, *, workers, tell):
+        assert (workers, len(jobs)) == (2, 3)
+        yield compute(jobs[0], tell)
+        assert [_read(file).cell for file in stored(ask.out)] == [jobs[0].cell]
+        raise KeyboardInterrupt
+
+    whole = engines.run_jobs
+    monkeypatch.setattr(engines, "run_jobs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ask(workers=2)
+    assert not list(ask.out.glob("table3.*"))
+    monkeypatch.setattr(engines, "run_jobs", whole)
+    assert len(ask()[1]) == 2
+
+
+def test_workers_are_stopped_when_something_else_goes_wrong(ask, monkeypatch):
+    closed = []
+
+    def endless(jobs, *, workers, tell):
+        try:
+            while True:
+                yield compute(jobs[0], tell)
+        except GeneratorExit:
+            closed.append(True)
+            raise
+
+    def full(self, result):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(engines, "run_jobs", endless)
+    monkeypatch.setattr(Results, "put", full)
+    with pytest.raises(OSError, match="no space left"):
+        ask()
+    assert closed == [True]
+
+
+def test_trained_cells_come_first(ask, monkeypatch):
+    order = []
+
+    def spy(jobs, *, workers, tell):
+        order.extend(job.cell.method for job in jobs)
+        yield from ()
+
+    monkeypatch.setattr(engines, "run_jobs", spy)
+    ask(methods=("linear", "mct", "ridge", "deciwatch"))
+    assert order == ["mct", "deciwatch", "linear", "ridge"]
+
+
+def test_a_report_computes_nothing(ask):
+    outcome, computed = ask(compute=False)
+    assert computed == []
+    assert {entry.state for _, entry in outcome.table.entries} == {"not run"}
+    ask(methods=("linear",))
+    outcome, computed = ask(compute=False, redo="all")
+    assert computed == []
+    assert [entry.state for _, entry in outcome.table.entries] == ["not run", "done", "not run"]
+
+
+def test_an_empty_plan_is_an_error(ask, monkeypatch):
+    monkeypatch.setattr(plan, "plan", lambda *_args, **_rest: [])
+    with pytest.raises(BadInput, match="nothing to run"):
+        ask()
+    assert not ask.out.exists()
+
+
+def test_missed_detections_are_counted_and_scored(ask, tmp_path):
+    root = write_data(tmp_path / "gaps")
+    file = root / "detected_poses/pw3d/spin/pw3d_spin_test.npz"
+    rng = np.random.default_rng(0)
+    poses = [rng.normal(0, 0.2, (60, 51)) for _ in "de"]
+    poses[0][10, 36:39] = np.nan  # one wrist at one keyframe
+    images = [[f"{video}/{i:06d}" for i in range(60)] for video in "de"]
+    np.savez(file, imgname=packed(images), joints_3d=packed(poses))
+    outcome, _ = ask(data=(root,))
+    assert outcome.failed == 0
+    assert [entry.scored.missed for _, entry in outcome.table.entries] == [1, 1, 1]
+    assert "1 missed" in (ask.out / "table3.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"table": "tabel3"}, "unknown table 'tabel3'; did you mean table3"),
+        ({"methods": ("lineer",)}, "unknown method 'lineer'; did you mean .*linear"),
+        ({"datasets": ("pw3d",)}, "unknown dataset 'pw3d'; "),
+        ({"budget": "quik"}, "unknown budget 'quik'; did you mean quick"),
+        ({"protocol": "ful"}, "unknown protocol 'ful'; did you mean full"),
+        ({"data": (Path("nowhere"),)}, "nowhere: no such data folder"),
+        ({"plugins": (Path("nothing.py"),)}, "nothing.py: no such plugin file"),
+        ({"datasets": ("pw3d-spin-smpl",)}, "no data for pw3d-spin-smpl|no key 'pose'"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_written(ask, change, message):
+    with pytest.raises(BadInput, match=message):
+        ask(**change)
+    assert not ask.out.exists()
+
+
+def test_devices(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_named("cpu") == device_named("auto") == "cpu"
+    with pytest.raises(BadInput, match="no CUDA device is available; use --device cpu"):
+        device_named("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_named("auto") == device_named("cuda") == "cuda:0"
+    assert device_named("cpu") == "cpu"

@@ -1,0 +1,206 @@
+"""One cell computed: seeds, selection, limits, and failures that stay in their cell."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import config, evaluation, plan, registry, run
+from bench.data import store
+from bench.data.clips import Clip, Dataset
+from bench.data.skeletons import BODY_14
+from bench.results import Result, from_json, to_json
+from bench.run import Job, compute
+
+PLUGIN = """
+from dataclasses import dataclass
+from types import SimpleNamespace
+import torch
+
+@dataclass(frozen=True)
+class _Options:
+    how: str = ""
+
+class _Net(torch.nn.Module):
+    title, source, revision, Options = "net", "here", 1, _Options
+    def __init__(self, options, window):
+        super().__init__()
+        self.options, self.window = options, window
+        self.layer = torch.nn.Linear(window.keyframes * window.pose, window.frames * window.pose)
+    def recover(self, keyframes):
+        return self.layer(keyframes.flatten(1)).view(len(keyframes), self.window.frames, -1)
+    def loss(self, keyframes, truth):
+        return (self.recover(keyframes) - truth).abs().mean()
+
+class Tiny(_Net):
+    name = "tiny"
+
+class Other(_Net):
+    name = "other"
+    def loss(self, keyframes, truth):
+        torch.rand(3)
+        return super().loss(keyframes, truth)
+
+class Broken(_Net):
+    name = "broken"
+    def loss(self, keyframes, truth):
+        how = self.options.how
+        if how == "nan":
+            return super().loss(keyframes, truth) * float("nan")
+        if how == "shape":
+            return truth @ truth
+        if how == "lookup":
+            return {}["a key that\\nis not there"]
+        return keyframes.no_such_attribute
+"""
+
+
+def dataset() -> Dataset:
+    rng = np.random.default_rng(1)
+
+    def clip(name: str, frames: int) -> Clip:
+        truth = rng.normal(0, 0.02, (frames, 14, 3)).cumsum(0)
+        truth -= truth[:, [2, 3]].mean(1, keepdims=True)
+        detected = truth + rng.normal(0, 0.03, truth.shape)
+        return Clip(name, name, detected.astype(np.float32), truth.astype(np.float32))
+
+    clips = {
+        "train": (clip("a", 90), clip("b", 80)),
+        "validation": (clip("c", 70),),
+        "test": tuple(clip(f"t{i}", 60 + i) for i in range(8)),
+    }
+    return Dataset(
+        "pw3d-spin", "D", "E", "3d", 30, BODY_14, clips, "made here", notes=("a note",),
+        fingerprint="f",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A job of the smoke budget by method, with anything of its cell changed."""
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry, "_files", {})
+    file = tmp_path / "plugin.py"
+    file.write_text(PLUGIN)
+    registry.load_plugin(file)
+    data = dataset()
+    store.save(data, tmp_path / "data")
+
+    def make(method: str, **change) -> Job:
+        table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"])
+        (cell,) = plan.plan(table, {"pw3d-spin": data}, budget="smoke")
+        limits = {**cell.limits, **change.pop("limits", {})}
+        return Job(
+            replace(cell, limits=limits, **change), tmp_path / "data", "cpu", (file.resolve(),)
+        )
+
+    return make
+
+
+def computed(job: Job) -> Result:
+    return compute(job, lambda *_: None)
+
+
+def test_a_trained_cell_has_everything_a_result_needs(job):
+    told = []
+    task = job("tiny")
+    done = compute(task, lambda *said: told.append(said))
+    assert done.status == "done"
+    assert done.error is None
+    assert set(done.metrics) == {"mpjpe", "pampjpe", "accel"}
+    assert done.parameters == (6 * 42 + 1) * 51 * 42
+    assert len(done.curve) == task.cell.limits["validations"]
+    assert done.curve[-1]["windows"] == task.cell.training["windows"]
+    assert done.chosen["windows"] in {entry["windows"] for entry in done.curve}
+    assert done.scored.clips == len(done.clips) == task.cell.limits["test_clips"]
+    assert done.dataset == {
+        "title": "D", "origin": "made here", "standin": False, "notes": ["a note"],
+        "space": "3d", "fps": 30,
+    }  # fmt: skip
+    assert {"versions", "commit", "device", "threads", "seconds"} <= set(done.provenance)
+    assert from_json(to_json(done)).metrics == done.metrics
+    shares = [share for _, share, _ in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert {key for key, *_ in told} == {task.cell.key}
+
+
+def test_a_cells_metrics_are_the_weighted_means_of_its_clips(job):
+    done = computed(job("linear"))
+    for name, value in done.metrics.items():
+        pairs = [clip.values[name] for clip in done.clips]
+        assert value == pytest.approx(sum(v * w for v, w in pairs) / sum(w for _, w in pairs))
+    assert done.parameters == 0
+    assert done.curve == ()
+
+
+def test_a_fitted_cell_says_what_was_chosen(job):
+    done = computed(job("ridge", limits={"fit_windows": 50}))
+    assert done.status == "done"
+    assert done.chosen
+    assert done.parameters > 0
+
+
+def test_seeds_come_from_names_so_other_methods_move_nothing(job):
+    alone = computed(job("tiny")).metrics
+    # The same cell after other cells have drawn random numbers, and beside more methods.
+    other = computed(job("other")).metrics
+    assert computed(job("tiny")).metrics == alone
+    assert other != alone
+    assert computed(job("tiny", seed=1)).metrics != alone
+
+
+@pytest.mark.parametrize(
+    ("selection", "frames", "kept"),
+    [("validation", 70, 0), ("test", sum(range(60, 68)), 0), ("last", None, -1)],
+)
+def test_weights_are_selected_on_the_split_that_was_named(
+    job, monkeypatch, selection, frames, kept
+):
+    seen = []
+
+    def judge(method, source, most):
+        assert most == 256
+        seen.append(len(source.truth))
+        return float(len(seen))  # the first look is the best
+
+    monkeypatch.setattr(evaluation, "window_error", judge)
+    done = computed(job("tiny", selection=selection))
+    assert set(seen) == ({frames} if frames else set())
+    assert done.chosen["windows"] == done.curve[kept]["windows"]
+    assert ("selection" in done.curve[0]) == (selection != "last")
+
+
+def test_only_so_many_clips_are_scored(job):
+    assert [clip.name for clip in computed(job("linear", limits={"test_clips": 2})).clips] == [
+        "t0",
+        "t7",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("nan", "Diverged: the loss is nan after"),
+        ("shape", "RuntimeError: "),
+        ("lookup", "KeyError: 'a key that"),
+        ("attribute", "AttributeError: 'Tensor' object has no attribute 'no_such_attribute'"),
+    ],
+)
+def test_whatever_a_method_raises_fails_its_cell_in_one_line(job, how, error):
+    done = computed(job("broken", options={"how": how}))
+    assert done.status == "failed"
+    assert done.error.startswith(error)
+    assert "\n" not in done.error
+    assert done.metrics == {}
+    assert done.scored is None
+    assert from_json(to_json(done)) == replace(done, cell=from_json(to_json(done)).cell)
+
+
+def test_running_out_of_memory_fails_the_cell(job, monkeypatch):
+    def full(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(run, "_measured", full)
+    assert computed(job("linear")).error == "MemoryError: no room"
