@@ -48,7 +48,7 @@ def write_take(root: Path, subject: str, name: str, frames: int) -> None:
     """A body that wanders about, and what a detector some pixels off sees of it."""
     # No take is like another one, so that what was made of which can be told.
     rng = np.random.default_rng([ord(letter) for letter in f"{subject}/{name}"])
-    body = rng.uniform(-500, 500, (32, 3)) + [0, 0, 900]
+    body = rng.uniform(-500, 500, (32, 3)) + np.array([0, 0, 900])
     world = body + rng.normal(0, 8, (frames, 32, 3)).cumsum(0) * [1, 1, 0.2]
     file = root / subject / "MyPoses/3D_positions" / f"{name}.h5"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,356 @@
+"""Our own format: exact, memory-mapped, replaced as a whole, and nothing in it is ever run."""
+
+import json
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.contracts import BadInput
+from bench.data import store
+from bench.data.clips import SPLITS, Clip, Dataset
+from bench.data.skeletons import H36M_17, JHMDB_15
+
+FRAMES = {"train": (5, 3), "validation": (4,), "test": (2, 6, 1)}
+
+
+def dataset(space: str = "2d", seed: int = 0) -> Dataset:
+    """Clips of 1 to 6 frames with missed detections; in 2D with boxes and images of two sizes."""
+    rng = np.random.default_rng(seed)
+    skeleton, dims = (JHMDB_15, 2) if space == "2d" else (H36M_17, 3)
+    joints = len(skeleton.joints)
+    clips = {}
+    for split in SPLITS:
+        made = []
+        for index, frames in enumerate(FRAMES[split]):
+            poses = rng.normal(size=(2, frames, joints, dims)).astype(np.float32)
+            poses[0, frames // 2, 3] = np.nan
+            box = np.sort(rng.uniform(0, 200, (frames, 4)), axis=1).astype(np.float32)
+            made.append(
+                Clip(
+                    f"{split}/gehe_ö/{index}",
+                    f"{split}/gehe",
+                    *poses,
+                    image=(320 + index, 240) if space == "2d" else None,
+                    box=box if space == "2d" else None,
+                )
+            )
+        clips[split] = tuple(made)
+    return Dataset(
+        name="jhmdb-simplepose",
+        title="Sub-JHMDB / SimplePose",
+        estimator="SimplePose",
+        space=space,
+        fps=25.5,
+        skeleton=skeleton,
+        clips=clips,
+        origin="a test",
+        standin=True,
+        notes=("first note", "second note"),
+        fingerprint=store.fingerprint((split, clip) for split in SPLITS for clip in clips[split]),
+    )
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BadInput) as error:
+        store.load(folder)
+    return str(error.value)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    store.save(dataset(), tmp_path / "d")
+    return tmp_path / "d"
+
+
+@pytest.mark.parametrize("space", ["2d", "3d"])
+def test_what_is_saved_is_loaded(tmp_path, space):
+    saved = dataset(space)
+    store.save(saved, tmp_path / "deep" / "d")
+    loaded = store.load(tmp_path / "deep" / "d")
+    for field in (
+        "name", "title", "estimator", "space", "fps", "skeleton", "origin", "standin", "notes",
+        "fingerprint",
+    ):  # fmt: skip
+        assert getattr(loaded, field) == getattr(saved, field), field
+    for split in SPLITS:
+        for one, other in zip(saved.clips[split], loaded.clips[split], strict=True):
+            assert (one.name, one.recording, one.image) == (
+                other.name,
+                other.recording,
+                other.image,
+            )
+            np.testing.assert_array_equal(one.detected, other.detected)
+            np.testing.assert_array_equal(one.truth, other.truth)
+            assert other.truth.dtype == other.detected.dtype == np.float32
+            if space == "2d":
+                np.testing.assert_array_equal(one.box, other.box)
+            else:
+                assert other.box is None
+    again = store.fingerprint((split, clip) for split in SPLITS for clip in loaded.clips[split])
+    assert again == saved.fingerprint
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["d"]
+
+
+def test_a_split_may_be_empty(tmp_path):
+    saved = dataset()
+    store.save(replace(saved, clips={**saved.clips, "validation": ()}), tmp_path / "d")
+    loaded = store.load(tmp_path / "d")
+    assert loaded.clips["validation"] == ()
+    np.testing.assert_array_equal(loaded.clips["test"][2].truth, saved.clips["test"][2].truth)
+
+
+def test_arrays_are_views_of_the_file_and_never_write_to_it(folder):
+    before = (folder / "test_truth.npy").read_bytes()
+    clips = store.load(folder).clips["test"]
+    for clip in clips:
+        assert isinstance(clip.truth.base, np.memmap)
+        assert clip.truth.base is clips[0].truth.base
+    clips[0].truth[:] = 7
+    assert (folder / "test_truth.npy").read_bytes() == before
+
+
+def test_arrays_need_no_more_than_numpy(folder):
+    saved = dataset()
+    stored = np.load(folder / "train_detected.npy", allow_pickle=False)
+    clips = saved.clips["train"]
+    np.testing.assert_array_equal(stored, np.concatenate([clip.detected for clip in clips]))
+
+
+def test_lists_in_any_memory_order_are_stored_alike(tmp_path):
+    saved = dataset()
+    clip = saved.clips["train"][0]
+    turned = replace(clip, truth=np.asfortranarray(clip.truth), detected=clip.detected[:, ::1])
+    splits = {**saved.clips, "train": (turned, *saved.clips["train"][1:])}
+    store.save(replace(saved, clips=splits), tmp_path / "d")
+    np.testing.assert_array_equal(store.load(tmp_path / "d").clips["train"][0].truth, clip.truth)
+    listed = [(split, c) for split in SPLITS for c in splits[split]]
+    assert store.fingerprint(listed) == saved.fingerprint
+
+
+def listed(data: Dataset) -> list:
+    return [(split, clip) for split in SPLITS for clip in data.clips[split]]
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(0, 5),
+    st.sampled_from(["detected", "truth", "box"]),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_any_changed_number_changes_the_fingerprint(which, what, where):
+    clips = listed(dataset())
+    split, clip = clips[which]
+    numbers = getattr(clip, what).copy()
+    place = int(where * numbers.size)
+    old = numbers.flat[place]
+    # The smallest change there is; a missed detection becomes one that is not.
+    numbers.flat[place] = 0 if np.isnan(old) else np.nextafter(old, np.float32(np.inf))
+    clips[which] = (split, replace(clip, **{what: numbers}))
+    assert store.fingerprint(clips) != dataset().fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "x"}, {"recording": "x"}, {"image": (1, 2)}, {"image": None}, {"box": None}],
+    ids=str,
+)
+def test_any_other_change_of_a_clip_changes_the_fingerprint(change):
+    clips = listed(dataset())
+    clips[1] = (clips[1][0], replace(clips[1][1], **change))
+    assert store.fingerprint(clips) != dataset().fingerprint
+
+
+def test_order_split_and_ends_of_clips_change_the_fingerprint():
+    clips = listed(dataset())
+    (_, first), (_, second) = clips[:2]
+    joined = replace(
+        first,
+        detected=np.concatenate([first.detected, second.detected]),
+        truth=np.concatenate([first.truth, second.truth]),
+        box=np.concatenate([first.box, second.box]),
+    )
+    fingerprints = {
+        store.fingerprint(some)
+        for some in (
+            clips,
+            [clips[1], clips[0], *clips[2:]],
+            [("test", first), *clips[1:]],
+            clips[1:],
+            [("train", joined), *clips[2:]],
+        )
+    }
+    assert len(fingerprints) == 5
+    assert all(len(digits) == 16 and int(digits, 16) >= 0 for digits in fingerprints)
+
+
+def edited(folder: Path, change) -> None:
+    file = folder / "dataset.json"
+    meta = json.loads(file.read_text(encoding="utf-8"))
+    change(meta)
+    file.write_text(json.dumps(meta), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "3", "{}", '{"format": 1}', '{"format": 1, "clips": 3}']
+)
+def test_a_damaged_description_is_told(folder, text):
+    (folder / "dataset.json").write_text(text)
+    message = refusal(folder)
+    assert message.startswith(f"{folder / 'dataset.json'}: the prepared data is damaged; found ")
+    assert message.endswith("delete the folder to prepare it anew")
+
+
+@pytest.mark.parametrize("key", ["name", "skeleton", "space", "notes", "clips", "fingerprint"])
+def test_a_description_that_lacks_something_is_told(folder, key):
+    edited(folder, lambda meta: meta.pop(key))
+    assert f"KeyError('{key}')" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda meta: meta.update(skeleton="octopus-8"),
+        lambda meta: meta.update(space="4d"),
+        lambda meta: meta["clips"].pop("test"),
+        lambda meta: meta["clips"]["test"][0].pop("frames"),
+        lambda meta: meta["clips"]["test"][0].update(frames="many"),
+        lambda meta: meta["clips"]["test"][0].update(image=3),
+        lambda meta: meta["clips"]["test"].append("a clip"),
+    ],
+)
+def test_a_description_that_makes_no_sense_is_told(folder, change):
+    edited(folder, change)
+    assert refusal(folder).startswith(f"{folder / 'dataset.json'}: the prepared data is damaged")
+
+
+@pytest.mark.parametrize("frames", [-2, 0, 3])
+def test_lengths_that_the_arrays_do_not_have_are_told(folder, frames):
+    edited(folder, lambda meta: meta["clips"]["test"][0].update(frames=frames))
+    assert "the prepared data is damaged" in refusal(folder)
+
+
+def test_negative_lengths_that_add_up_are_told(folder):
+    def change(meta):
+        meta["clips"]["test"][0]["frames"] -= 3  # 2 - 3 < 0
+        meta["clips"]["test"][1]["frames"] += 3
+
+    edited(folder, change)
+    assert "the prepared data is damaged" in refusal(folder)
+
+
+def test_another_format_is_told(folder):
+    edited(folder, lambda meta: meta.update(format=store.FORMAT + 1))
+    message = refusal(folder)
+    assert "another format of prepared data" in message
+    assert f"found {store.FORMAT + 1}; expected {store.FORMAT}; delete the folder" in message
+
+
+def test_nothing_there_is_told(tmp_path):
+    assert str(tmp_path / "none" / "dataset.json") in refusal(tmp_path / "none")
+
+
+@pytest.mark.parametrize("file", ["train_detected.npy", "validation_truth.npy", "test_box.npy"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "header only", "cut", "words"])
+def test_a_damaged_array_is_told(folder, file, damage):
+    path = folder / file
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        kept = {"empty": 0, "header only": 128, "cut": len(content) - 1, "words": 0}[damage]
+        path.write_bytes(content[:kept] + (b"not an array" if damage == "words" else b""))
+    message = refusal(folder)
+    assert "the prepared data is damaged" in message
+    assert str(folder) in message
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((9, 15, 3), np.float32),
+        np.zeros((8, 15, 2), np.float32),
+        np.zeros((9, 30), np.float32),
+        np.zeros((9, 15, 2), np.float64),
+        np.zeros((9, 15, 2), ">f4"),
+    ],
+    ids=lambda array: f"{array.shape} {array.dtype}",
+)
+def test_an_array_of_another_shape_or_type_is_told(folder, array):
+    np.save(folder / "test_truth.npy", array)
+    message = refusal(folder)
+    assert message.startswith(f"{folder / 'test_truth.npy'}: the prepared data is damaged; found ")
+    assert "expected (9, 15, 2) float32" in message
+
+
+class Trap:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return (Path.touch, (self.file,))
+
+
+@pytest.mark.parametrize("form", ["object array", "bare pickle", "archive"])
+def test_a_pickle_is_never_opened(folder, tmp_path, form):
+    sprung = tmp_path / "sprung"
+    trap = np.array([Trap(sprung)], dtype=object)
+    file = folder / "test_truth.npy"
+    if form == "object array":
+        np.save(file, trap, allow_pickle=True)
+    elif form == "bare pickle":
+        file.write_bytes(pickle.dumps(trap))
+    else:
+        np.savez(tmp_path / "a.npz", trap)
+        shutil.copy(tmp_path / "a.npz", file)
+    assert "the prepared data is damaged" in refusal(folder)
+    assert not sprung.exists()
+    # The trap works: who opens it springs it.
+    pickle.loads(pickle.dumps(Trap(sprung)))
+    assert sprung.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_save_leaves_the_older_dataset(folder, monkeypatch, error):
+    stack = store._stack
+
+    def interrupted(file, parts):
+        if file.name == "test_detected.npy":
+            raise error
+        stack(file, parts)
+
+    monkeypatch.setattr(store, "_stack", interrupted)
+    newer = dataset(seed=1)
+    with pytest.raises(error):
+        store.save(newer, folder)
+    assert store.load(folder).fingerprint == dataset().fingerprint
+    assert [path.name for path in folder.parent.iterdir()] == ["d"]
+    monkeypatch.undo()
+    store.save(newer, folder)
+    loaded = store.load(folder)
+    assert loaded.fingerprint == newer.fingerprint
+    np.testing.assert_array_equal(loaded.clips["test"][0].truth, newer.clips["test"][0].truth)
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"the prepared data cannot be written.*set BENCH_CACHE"):
+        store.save(dataset(), tmp_path / "file" / "d")
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "own"))
+    assert store.cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("BENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert store.cache_folder() == tmp_path / "xdg" / "bench"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store.cache_folder() == tmp_path / ".cache" / "bench"
