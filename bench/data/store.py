@@ -135,6 +135,8 @@ def _clips(
 ) -> tuple[Clip, ...]:
     listed = meta["clips"][split]
     frames = [int(entry["frames"]) for entry in listed]
+    if min(frames, default=1) < 1:
+        raise ValueError(f"a clip of {min(frames)} frames")
     ends = np.cumsum(frames)
     arrays: dict[str, Array] = {}
     wanted: dict[str, tuple[int, ...]] = {"detected": shape, "truth": shape}
