@@ -36,7 +36,10 @@ def build(
     estimator at every frame, shown but not ranked.
     """
     found = {result.cell.key: result for result in results}
-    every = {cell.key: cell for cell in (*planned, *(result.cell for result in results))}
+    # A stored result may bear the preset and budget of another run that resolved to the same cell.
+    every = {cell.key: cell for cell in planned}
+    for result in results:
+        every.setdefault(result.cell.key, result.cell)
     cells: dict[tuple[str, int], list[Cell]] = {}
     for cell in every.values():
         for number in _columns_of(cell, config.columns):

@@ -90,6 +90,15 @@ def test_seeds_are_averaged_and_their_deviation_is_the_sample_one() -> None:
     assert (net.state, net.seeds, net.planned, net.parameters) == ("done", 3, 3, 7)
 
 
+def test_a_result_stored_by_another_run_takes_the_names_of_this_one() -> None:
+    stored = done(cell("linear"), [70.0])
+    wanted = cell("linear", preset="paper", budget="paper")
+    assert stored.cell.key == wanted.key
+    made = table([stored], [wanted])
+    assert made.rows[0].entries[1].state == "done"
+    assert {one.budget for one in made.cells} == {one.preset for one in made.cells} == {"paper"}
+
+
 def test_one_seed_has_no_deviation() -> None:
     assert table([done(cell("net"), [70.0])]).rows[0].entries[3].numbers["mpjpe"].sd is None
 
