@@ -20,6 +20,7 @@ _GAP_PT = 6.0
 _TITLE = 24
 _PUBLISHED = "published"
 _UNFINISHED = ("failed", "not run")
+_DAGGER = r"$^\dagger$"
 _STYLES = {"best": "textbf:--rwrap", "second": "underline:--rwrap"}
 
 _HEAD = r"""% Compiles as it is; in a paper, load booktabs and \input this file.
@@ -62,16 +63,18 @@ def latex(table: Table) -> str:
 
 
 def _caption(table: Table) -> str:
-    """Title, units, protocol, budget, seeds, selection, how to read it, and what is a stand-in."""
+    """Title, units, data, protocol, budget, seeds, selection, how to read it, and stand-ins."""
     infos = [metric_info(metric) for metric in table.config.metrics]
     units = ", ".join(f"{escape(info.label)} in {_unit(info.unit)}" for info in infos)
     better = {info.better for info in infos}
     units += f" ({better.pop()} is better)" if len(better) == 1 else ""
     said = [rf"\textbf{{{escape(table.config.title)}.}} {units}"]
+    data = (escape(row.title) + (_DAGGER if row.standin else "") for row in table.rows)
+    said.append(f"Data: {', '.join(data)}")
     said.append(", ".join(_sentence(part) for part in sentences.settings(table)))
     said.append(_sentence(sentences.legend(table)))
     if sentences.standins(table):
-        said.append(r"$^\dagger$" + _capital(_sentence(sentences.standins(table))))
+        said.append(_DAGGER + _capital(_sentence(sentences.standins(table))))
     return ".\n".join(_capital(part) for part in said if part) + "."
 
 
@@ -187,7 +190,7 @@ def _spaced(text: str, labels: Sequence[str], widths: Sequence[int]) -> str:
 
 def _title(row: DatasetRow) -> str:
     """A dataset's title, broken where it would be wider than its numbers."""
-    dagger = r"$^\dagger$" if row.standin else ""
+    dagger = _DAGGER if row.standin else ""
     broken = [escape(line) for line in textwrap.wrap(row.title, _TITLE)]
     if len(broken) < 2:
         return "".join(broken) + dagger

@@ -303,6 +303,7 @@ Net & \textbf{70.9} & {\scriptsize \,$\pm$\,0.2} & 1.3 & {\scriptsize \,$\pm$\,0
     assert caption[1] == (
         r"""\textbf{Recovery from every 10th frame.} MPJPE in mm, """
         r"""Accel in mm/frame\textsuperscript{2} (lower is better).
+Data: Human3.6M / FCN, 3DPW / SPIN$^\dagger$.
 Protocol deciwatch, $K=10$, $Q=10$, budget quick, 3 seeds, last epoch kept.
 Bold: best, underlined: second, of the methods that see only keyframes; every frame: """
         r"""the estimator at all frames, for reference; $\pm$: standard deviation over seeds; """
