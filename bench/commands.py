@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bench.report.table import Table
 
 Redo = Literal["missing", "failed", "all"]
-REDO: tuple[Redo, ...] = ("missing", "failed", "all")
 
 
 class Progress(Protocol):

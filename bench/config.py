@@ -19,7 +19,6 @@ from pydantic_core import ErrorDetails
 from bench.contracts import BadInput
 
 Selection = Literal["last", "validation", "test"]
-SELECTIONS: tuple[Selection, ...] = ("last", "validation", "test")
 
 
 class Strict(BaseModel):

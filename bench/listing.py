@@ -113,8 +113,7 @@ def _datasets(data: Sequence[Path]) -> list[tuple[str, ...]]:
 
 def _described(dataset: Dataset) -> Iterator[str]:
     """What a dataset holds and, where it has frames to measure, how its estimator does."""
-    import numpy as np
-
+    from bench.data.clips import missed
     from bench.evaluation import full_rate
     from bench.metrics import metric_info
 
@@ -123,9 +122,9 @@ def _described(dataset: Dataset) -> Iterator[str]:
     for split in SPLITS:
         clips = dataset.clips[split]
         frames = sum(clip.frames for clip in clips)
-        missed = sum(int(np.isnan(clip.detected).any(-1).sum()) for clip in clips)
+        lost = missed(dataset, split)
         text = f"  {split}: {len(clips)} clips, {frames:,} frames".replace(",", " ")
-        yield text + (f", {missed} missed joints" if missed else "")
+        yield text + (f", {lost} missed joints" if lost else "")
     published = configs.dataset_config(dataset.name).single_frame
     for metric, value in full_rate(dataset).items():
         info = metric_info(metric)

@@ -50,11 +50,6 @@ class Cell:
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
         return f"{self.dataset}_{self.method}_s{self.seed}_{digest[:16]}"
 
-    @property
-    def column(self) -> tuple[str, str]:
-        """What the seeds of one entry share: method and preset."""
-        return self.method, self.preset
-
 
 @dataclass(frozen=True)
 class ClipScore:
@@ -89,7 +84,7 @@ class Result:
 
     metrics: in the metric's unit (mm, mm/frame^2, share of joints); parameters: number of values
     learned; chosen: penalties chosen on validation; curve: one entry per evaluation during
-    training (windows, loss, validation); dataset: title, origin, standin, notes, space, fps;
+    training (windows, loss, selection error); dataset: title, origin, standin, notes, space, fps;
     provenance: versions, hardware, commit, device, threads, seconds.
     """
 

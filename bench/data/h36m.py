@@ -21,7 +21,6 @@ from bench.contracts import BadInput
 from bench.data.clips import Array
 from bench.data.skeletons import HOURGLASS_14
 
-FPS = 50.0
 TRAIN_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
 TEST_SUBJECTS = ("S9", "S11")
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")

@@ -78,10 +78,6 @@ def test_the_key_is_a_file_name_that_says_what_it_holds() -> None:
     assert Path(CELL.key).name == CELL.key
 
 
-def test_the_seeds_of_one_entry_share_a_column() -> None:
-    assert replace(CELL, seed=5).column == CELL.column == ("ridge", "default")
-
-
 def test_a_result_survives_its_file(tmp_path: Path) -> None:
     results = Results(tmp_path / "new" / "out")
     path = results.put(RESULT)
