@@ -174,7 +174,8 @@ def _run(table: str, options: dict[str, Any]) -> None:
     for warning in outcome.warnings:
         click.echo(f"warning: {warning}", err=True)
     if outcome.failed:
-        click.echo(f"{outcome.failed} cells failed; try again with --redo failed", err=True)
+        cells = "1 cell" if outcome.failed == 1 else f"{outcome.failed} cells"
+        click.echo(f"{cells} failed; try again with `bench run {table} --redo failed`", err=True)
         sys.exit(1)
 
 

@@ -43,14 +43,15 @@ class Shown:
             self._bar.stop()
 
     def say(self, text: str) -> None:
-        """A line about data being made ready; epochs of a lifter replace each other."""
+        """A line about data being made ready."""
         self._line(text)
 
     def begin(self, cells: int, earlier: int) -> None:
         """So many cells will be computed, so many are there from earlier."""
         self._cells = cells
         if cells:
-            self._line(f"{cells} cells to run, {earlier} from earlier")
+            what = "1 cell" if cells == 1 else f"{cells} cells"
+            self._line(f"{what} to run, {earlier} from earlier")
         if self._bar and cells:
             self._task = self._bar.add_task("starting", total=cells)
 
