@@ -275,5 +275,5 @@ def _tags(result: Result) -> dict[str, str]:
 
 
 def _name(key: str) -> str:
-    # MLflow allows fewer characters than metrics use: pck@.05.
+    # MLflow allows fewer characters than metrics use: pck@0.05.
     return re.sub(r"[^\w\-. :/]", "_", key)
