@@ -153,8 +153,9 @@ def _column(config: TableConfig, name: str) -> Column:
         if name == column.key:
             return column
     method, _, preset = name.partition(":")
-    registry.method_class(method)
-    column = Column(method=method, preset=preset or None, label=None, beyond=True)
-    if preset:
-        preset_name(column, "")
-    return column
+    title = registry.method_class(method).title
+    if not preset:
+        return Column(method=method, label=title, beyond=True)
+    column = Column(method=method, preset=preset, beyond=True)
+    chosen = method_config(method).presets[preset_name(column, "")]
+    return column.model_copy(update={"label": chosen.title or f"{title} ({preset})"})
