@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bench import __version__
 
@@ -104,6 +105,11 @@ def _table_options(command: Callable[..., None]) -> Callable[..., None]:
                 help="How long to train.",
             ),
             click.option(
+                "--metrics",
+                type=_Names(),
+                help="Other metrics than the table's, the leading one first.",
+            ),
+            click.option(
                 "--protocol", help="Another protocol than the table's: deciwatch or full."
             ),
             click.option(
@@ -167,7 +173,7 @@ def _run(table: str, options: dict[str, Any]) -> None:
     from bench.report.terminal import show
 
     long_form = options.pop("long_form")
-    request = Request(table=table, command=_command(), **options)
+    request = Request(table=table, command=_redrawing(), **options)
     with Shown(Console(stderr=True)) as progress:
         outcome = run_table(request, progress)
     show(outcome.table, Console(), long=long_form)
@@ -242,8 +248,22 @@ def doctor(data: tuple[Path, ...], out: Path) -> None:
         click.echo(line)
 
 
-def _command() -> str:
-    """The command as the user would type it again."""
+def _redrawing() -> str:
+    """The `report` command that draws the table of the running command again."""
     import shlex
 
-    return shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    context = click.get_current_context()
+    words = ["bench", "report"]
+    for parameter in report.params:
+        name = parameter.name or ""
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        given = context.params[name]
+        values = given if parameter.multiple else [given]
+        for value in values:
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            if isinstance(parameter, click.Argument):
+                words.append(text)
+            else:
+                words += [parameter.opts[0]] if value is True else [parameter.opts[0], text]
+    return shlex.join(words)
