@@ -119,7 +119,6 @@ def test_a_damaged_file_counts_as_absent(tmp_path: Path, text: str) -> None:
     assert results.get(CELL) == RESULT
 
 
-@pytest.mark.xfail(reason="decoding fails outside of the guarded part", raises=UnicodeDecodeError)
 def test_a_file_that_is_not_text_counts_as_absent(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.path(CELL).write_bytes(b"\xff\xfe\x00garbage")
