@@ -52,6 +52,7 @@ class Request:
     data: tuple[Path, ...] = ()
     redo: Redo = "missing"
     protocol: str | None = None
+    metrics: tuple[str, ...] | None = None
     selection: Selection = "validation"
     workers: int | None = None
     plugins: tuple[Path, ...] = ()
@@ -180,8 +181,11 @@ def _ready(
     config = chosen_table(configs.table_config(request.table), request.methods, request.datasets)
     if request.protocol is not None:
         config = config.model_copy(update={"protocol": request.protocol})
+    if request.metrics is not None:
+        config = config.model_copy(update={"metrics": request.metrics, "details": ()})
     protocol(config.protocol)
     budget_named(request.budget)
+    _check_metrics(config)
     device = device_named(request.device)
     roots = catalogue.data_roots(request.data)
     folders = {
@@ -192,6 +196,23 @@ def _ready(
     }
     datasets = {name: store.load(folder) for name, folder in folders.items()}
     return config, datasets, folders, device
+
+
+def _check_metrics(config: TableConfig) -> None:
+    """Raise BadInput unless every dataset of the table has every one of its metrics."""
+    from bench.metrics import metric_info
+    from bench.protocols import space_metrics
+
+    for row in config.rows:
+        space = configs.dataset_config(row.dataset).space
+        known = space_metrics(space)
+        for metric in (*config.metrics, *config.details):
+            metric_info(metric)
+            if metric.partition(":")[0] not in known:
+                raise BadInput(
+                    f"{row.dataset} is a {space} dataset without {metric}",
+                    hint=f"choose other datasets, or --metrics of {', '.join(known)}",
+                )
 
 
 def _wanted(stored: Result | None, request: Request) -> bool:
