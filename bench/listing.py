@@ -116,6 +116,7 @@ def _described(dataset: Dataset) -> Iterator[str]:
     from bench.data.clips import missed
     from bench.evaluation import full_rate
     from bench.metrics import metric_info
+    from bench.report.sentences import grouped
 
     mark = " [stand-in]" if dataset.standin else ""
     yield f"{dataset.name}: {dataset.title}{mark}, from {dataset.origin}"
@@ -123,8 +124,8 @@ def _described(dataset: Dataset) -> Iterator[str]:
         clips = dataset.clips[split]
         frames = sum(clip.frames for clip in clips)
         lost = missed(dataset, split)
-        text = f"  {split}: {len(clips)} clips, {frames:,} frames".replace(",", " ")
-        yield text + (f", {lost} missed joints" if lost else "")
+        text = f"  {split}: {len(clips)} clips, {grouped(frames)} frames"
+        yield text + (f", {grouped(lost)} missed joints" if lost else "")
     published = configs.dataset_config(dataset.name).single_frame
     for metric, value in full_rate(dataset).items():
         info = metric_info(metric)
