@@ -181,7 +181,7 @@ def _run(table: str, options: dict[str, Any]) -> None:
         click.echo(f"warning: {warning}", err=True)
     if outcome.failed:
         cells = "1 cell" if outcome.failed == 1 else f"{outcome.failed} cells"
-        click.echo(f"{cells} failed; try again with `bench run {table} --redo failed`", err=True)
+        click.echo(f"{cells} failed; the same command with --redo failed tries again", err=True)
         sys.exit(1)
 
 
