@@ -210,7 +210,7 @@ def test_missed_detections_are_counted_and_scored(ask, tmp_path):
         ({"protocol": "ful"}, "unknown protocol 'ful'; did you mean full"),
         ({"data": (Path("nowhere"),)}, "nowhere: no such data folder"),
         ({"plugins": (Path("nothing.py"),)}, "nothing.py: no such plugin file"),
-        ({"datasets": ("pw3d-spin-smpl",)}, "no data for pw3d-spin-smpl|no key 'pose'"),
+        ({"datasets": ("pw3d-spin-smpl",)}, "pw3d-spin-smpl is a 6d dataset without mpjpe"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_written(ask, change, message):

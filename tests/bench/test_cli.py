@@ -1,0 +1,439 @@
+"""The command line as a user meets it: what it prints, writes, refuses and exits with."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from bench import config, engines, registry, tracking
+from bench.cli import main
+from bench.run import compute
+
+BENCH = [sys.executable, "-m", "bench"]
+
+PLUGIN = """
+import time
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class _Options:
+    pass
+
+class Mine:
+    title, source, revision, Options = "my own", "here", 1, _Options
+    def __init__(self, options, window):
+        self.frames = window.frames
+    def recover(self, keyframes):
+        return keyframes.mean(1, keepdim=True).expand(-1, self.frames, -1)
+
+class Wrong(Mine):
+    def recover(self, keyframes):
+        raise KeyError("wrong on purpose")
+
+class Endless(Mine):
+    def recover(self, keyframes):
+        time.sleep(600)
+"""
+
+
+def packed(items) -> np.ndarray:
+    array = np.empty(len(items), dtype=object)
+    for index, item in enumerate(items):
+        array[index] = item
+    return array
+
+
+def write_data(root: Path, frames: int = 60, change=None) -> Path:
+    """3DPW with SPIN in the DeciWatch layout; `change(truth, detected)` spoils the test files."""
+    rng = np.random.default_rng(4)
+    for part, videos in (("train", "abc"), ("test", "de")):
+        names = [[f"{video}/{i:06d}" for i in range(frames)] for video in videos]
+        truth = [rng.normal(0, 0.02, (frames, 51)).cumsum(0) for _ in videos]
+        seen = [poses + rng.normal(0, 0.03, poses.shape) for poses in truth]
+        if change is not None and part == "test":
+            change(truth, seen)
+        for file, poses in ((truth_file(root, part), truth), (detected_file(root, part), seen)):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(file, imgname=packed(names), joints_3d=packed(poses))
+    return root
+
+
+def truth_file(root: Path, part: str = "test") -> Path:
+    return root / f"groundtruth_poses/pw3d/pw3d_gt_{part}.npz"
+
+
+def detected_file(root: Path, part: str = "test") -> Path:
+    return root / f"detected_poses/pw3d/spin/pw3d_spin_{part}.npz"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def plugin(tmp_path) -> Path:
+    file = tmp_path / "plugin.py"
+    file.write_text(PLUGIN)
+    return file
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """The command in this process, cells included."""
+
+    def here(jobs, *, workers, tell):
+        for job in jobs:
+            yield compute(job, tell)
+
+    monkeypatch.setattr(engines, "run_jobs", here)
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry, "_files", {})
+    # Not the user's patience: a machine that also does other things must not fail the tests.
+    monkeypatch.setattr(tracking, "PATIENCE", 200.0)
+
+    def run(*words: object) -> Result:
+        arguments = [str(word) for word in words]
+        monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+        return CliRunner().invoke(main, arguments, prog_name="bench", env={"COLUMNS": "200"})
+
+    return run
+
+
+def table3(*more: object, data: Path | None = None, out: Path) -> list[object]:
+    words = ["table3", "--budget", "smoke", "--datasets", "pw3d-spin", "--out", out]
+    return [*words, *(["--data", data] if data else []), *more]
+
+
+def stored(out: Path) -> dict[str, tuple[int, bytes]]:
+    files = (out / "results").iterdir()
+    return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+
+def refusal(result: Result) -> str:
+    """The one line of an error, which is all there is."""
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert [line for line in lines if line.startswith("bench: ")] == lines[-1:], result.stderr
+    return lines[-1]
+
+
+def test_a_table_of_a_stand_in_from_end_to_end(bench, tmp_path):
+    out = tmp_path / "out"
+    words = table3("--methods", "linear,ridge", out=out)
+    first = bench("run", *words)
+    assert first.exit_code == 0, first.output
+    assert "3DPW / SPIN  [stand-in]" in first.stdout
+    assert "2 cells run in" in first.stdout
+    assert f"{out}/table3.tex .md .csv" in first.stdout.replace("\n", " ").replace("  ", " ")
+    for ending in ("tex", "md"):
+        text = (out / f"table3.{ending}").read_text(encoding="utf-8").lower()
+        assert "stand-in" in text
+        assert "smoke" in text
+    assert (out / "table3.csv").read_text(encoding="utf-8").count("ridge")
+    # MLflow has both cells and the table, in the output folder.
+    with closing(sqlite3.connect(out / "mlflow.db")) as database:
+        tags = {value for (value,) in database.execute("SELECT value FROM tags")}
+    keys = {Path(name).stem for name in stored(out)}
+    assert len(keys) == 2
+    assert {f"{key} done" for key in keys} <= tags
+    before = stored(out)
+    second = bench("run", *words)
+    assert second.exit_code == 0
+    assert stored(out) == before
+    assert "0 cells run in" in second.stdout
+    assert "2 from earlier" in second.stdout
+    report = bench("report", *words)
+    assert report.exit_code == 0
+    table, _, _ = first.stdout.partition("protocol ")
+    assert (
+        table == second.stdout.partition("protocol ")[0] == report.stdout.partition("protocol ")[0]
+    )
+    assert stored(out) == before
+
+
+def test_no_track_leaves_mlflow_alone(bench, data, tmp_path):
+    out = tmp_path / "out"
+    result = bench("run", *table3("--methods", "linear", "--no-track", data=data, out=out))
+    assert result.exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "results", "table3.csv", "table3.md", "table3.tex",
+    ]  # fmt: skip
+    assert "stand-in" not in result.stdout
+    assert "stand-in" not in (out / "table3.md").read_text(encoding="utf-8")
+
+
+def test_a_method_of_ones_own_takes_part(bench, data, plugin, tmp_path):
+    words = table3("--methods", "mine,linear", "--plugin", plugin, data=data, out=tmp_path / "o")
+    result = bench("run", *words, "--no-track", "--long")
+    assert result.exit_code == 0, result.output
+    assert "mine" in result.stdout
+    (cell,) = (json.loads(b) for name, (_, b) in stored(tmp_path / "o").items() if "mine" in name)
+    assert cell["status"] == "done"
+
+
+def test_a_failed_cell_is_told_and_the_exit_code_is_one(bench, data, plugin, tmp_path):
+    out = tmp_path / "out"
+    words = table3("--methods", "wrong,linear", "--plugin", plugin, data=data, out=out)
+    result = bench("run", *words, "--no-track")
+    assert result.exit_code == 1
+    assert "wrong on purpose" in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last == "1 cell failed; the same command with --redo failed tries again"
+    assert len(stored(out)) == 2
+    before = stored(out)
+    result = bench("run", *words, "--no-track", "--redo", "failed")
+    assert result.exit_code == 1
+    changed = [name for name, state in stored(out).items() if before[name] != state]
+    assert len(changed) == 1
+    assert "wrong" in changed[0]
+
+
+def test_missed_detections_are_data(bench, tmp_path):
+    def miss(_truth, seen):
+        seen[0][10, 36:39] = np.nan
+
+    root = write_data(tmp_path / "data", change=miss)
+    result = bench(
+        "run", *table3("--methods", "linear", "--no-track", data=root, out=tmp_path / "out")
+    )
+    assert result.exit_code == 0
+    assert "1 missed detection" in result.stdout.replace("\n", " ")
+
+
+def truncated(root: Path) -> None:
+    whole = detected_file(root).read_bytes()
+    detected_file(root).write_bytes(whole[: len(whole) // 2])
+
+
+class _Bomb:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+def malicious(root: Path) -> None:
+    bombs = packed([_Bomb(root / "exploded")] * 2)
+    np.savez(truth_file(root), imgname=bombs, joints_3d=bombs)
+
+
+def change(spoil):
+    return lambda root: write_data(root, change=spoil)
+
+
+def shorten(_truth, seen):
+    seen[0] = seen[0][:-1]
+
+
+def drop_joints(truth, _seen):
+    truth[0] = truth[0][:, :42]
+
+
+def hole(truth, _seen):
+    truth[0][7, 5] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("spoil", "parts"),
+    [
+        (truncated, ["pw3d_spin_test.npz", "not a readable .npz file"]),
+        (malicious, ["pw3d_gt_test.npz", "is refused", "do not trust this file"]),
+        (change(drop_joints), ["pw3d_gt_test.npz", "clip d", "found (60, 42)", "51"]),
+        (change(shorten), ["clip d", "differ in length", "found 59", "expected 60"]),
+        (change(hole), ["clip d", "the truth is not finite", "frame 7"]),
+    ],
+    ids=["truncated", "malicious", "joints", "length", "nan"],
+)
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_bad_files_are_refused_in_one_line(bench, tmp_path, command, spoil, parts):
+    root, out = write_data(tmp_path / "data"), tmp_path / "out"
+    spoil(root)
+    words = {
+        "run": ["run", *table3(data=root, out=out)],
+        "check": ["data", "check", "pw3d-spin", "--data", root],
+    }[command]
+    line = refusal(bench(*words))
+    for part in parts:
+        assert part in line
+    assert not out.exists()
+    assert not (root / "exploded").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--data", "nowhere"], ["nowhere: no such data folder", "docs/data.md"]),
+        (["--data", "."], ["no data in a known layout", "groundtruth_poses/"]),
+        (["--methods", "lineer"], ["unknown method 'lineer'", "did you mean", "linear"]),
+        (["--datasets", "pw3d-spim"], ["unknown dataset 'pw3d-spim'", "pw3d-spin"]),
+        (["--protocol", "ful"], ["unknown protocol 'ful'", "full"]),
+        (["--device", "cuda"], ["no CUDA device is available", "--device cpu"]),
+        (["--plugin", "nothing.py"], ["nothing.py: no such plugin file"]),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(bench, tmp_path, monkeypatch, words, parts):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    line = refusal(bench("run", *table3(out=tmp_path / "out"), *words))
+    for part in parts:
+        assert part in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_table_is_refused(bench, tmp_path):
+    line = refusal(bench("run", "tabel3", "--out", tmp_path / "out"))
+    assert line == "bench: unknown table 'tabel3'; did you mean table3?"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clip_shorter_than_a_window_is_refused_where_every_frame_counts(bench, tmp_path):
+    root, out = write_data(tmp_path / "data", frames=40), tmp_path / "out"
+    words = table3("--methods", "linear,ridge", "--no-track", data=root, out=out)
+    line = refusal(bench("run", *words, "--protocol", "full"))
+    for part in ("clip d of pw3d-spin", "found 40 frames", "at least 51", "deciwatch"):
+        assert part in line
+    assert not out.exists()
+    assert bench("run", *words).exit_code == 0
+    assert "padded" in (out / "table3.md").read_text(encoding="utf-8")
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused(bench, data, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    line = refusal(bench("run", *table3(data=data, out=tmp_path / "file/out")))
+    assert "the output folder cannot be written" in line
+    assert "--out" in line
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["rum"], ["no such command 'rum'", "did you mean run?"]),
+        (["data", "chekc"], ["no such command 'chekc'", "did you mean check?"]),
+        (["run", "table3", "--budgte", "smoke"], ["No such option", "--budget"]),
+        (["run", "table3", "--budget", "smok"], ["'smok'", "'smoke', 'quick', 'paper'"]),
+        (["run", "table3", "--seeds", "0"], ["--seeds", "x>=1"]),
+        (["run", "table3", "--methods", " , "], ["--methods", "names separated by commas"]),
+        (["run"], ["Missing argument 'TABLE'"]),
+        (["list", "method"], ["'methods', 'datasets', 'tables'"]),
+    ],
+)
+def test_wrong_usage_shows_what_there_is(bench, tmp_path, monkeypatch, words, parts):
+    monkeypatch.chdir(tmp_path)
+    result = bench(*words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("Error: ")
+    for part in parts:
+        assert part in line
+    assert result.stderr.startswith("Usage: bench")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_checks_and_the_doctor_speak_on_stdout(bench, data, tmp_path):
+    for words, part in (
+        (["list", "methods"], "mixsynthformer"),
+        (["list", "datasets", "--data", data], f"DeciWatch files in {data}"),
+        (["list", "tables"], "Recovery from every 10th frame"),
+        (["data", "check", "pw3d-spin", "--data", data], "  test: 2 clips, 120 frames"),
+        (["data", "prepare", "pw3d-spin", "--data", data], "kept in"),
+        (["doctor", "--data", data, "--out", tmp_path], "torch"),
+    ):
+        result = bench(*words)
+        assert result.exit_code == 0, result.output
+        assert part in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_imports_nothing_heavy_and_is_fast():
+    script = (
+        "import sys; sys.argv = ['bench', '--help']\n"
+        "from bench.cli import main\n"
+        "main(['--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'mlflow', 'pydantic', 'rich', 'scipy'}\n"
+        "print('imported:', sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "imported: []\n"
+    assert "report" in done.stdout
+
+    def seconds() -> float:
+        # Of the processor: what else the machine does is not counted.
+        process = subprocess.Popen([*BENCH, "--help"], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return used.ru_utime + used.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -m bench run --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: bench run")
+    assert done.stderr == ""
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(bench, data, plugin, tmp_path):
+    out = tmp_path / "out"
+    words = table3("--methods", "linear,endless", "--plugin", plugin, data=data, out=out)
+    words = [str(word) for word in ("run", *words, "--no-track", "--device", "cpu")]
+    process = subprocess.Popen(
+        [*BENCH, *words, "--workers", "2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        give_up = time.monotonic() + 200
+        while not list(out.glob("results/*.json")) and time.monotonic() < give_up:
+            time.sleep(0.1)
+        before = stored(out)
+        # As a terminal does: to every process.
+        os.killpg(process.pid, signal.SIGINT)
+        printed, said = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, said
+    assert printed == ""
+    assert said.splitlines()[-1] == "stopped; nothing finished is lost, the same command goes on"
+    assert "Traceback" not in said
+    assert stored(out) == before
+    assert len(before) == 1
+    assert _empty(process.pid), "a worker outlived the command"
+    again = bench(*words[:1], *table3("--methods", "linear", "--no-track", data=data, out=out))
+    assert "0 cells run" in again.stdout
+    assert "1 from earlier" in again.stdout
+
+
+def _empty(group: int) -> bool:
+    """Whether a process group is empty within some seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_names_of_budgets_are_those_of_the_configuration():
+    from bench import cli
+
+    assert set(cli._BUDGETS) == set(config.budgets())
