@@ -14,7 +14,7 @@ from bench import config as configs
 from bench import registry
 from bench.config import Selection, TableConfig
 from bench.contracts import BadInput
-from bench.results import Cell, Result, Results
+from bench.results import Cell, Result, Results, check_writable
 
 if TYPE_CHECKING:
     from bench.data.clips import Dataset
@@ -178,7 +178,9 @@ def _ready(
 
     for plugin in request.plugins:
         registry.load_plugin(plugin)
-    config = chosen_table(configs.table_config(request.table), request.methods, request.datasets)
+    config = chosen_table(
+        configs.table_config(request.table), request.methods, request.datasets, request.budget
+    )
     if request.protocol is not None:
         config = config.model_copy(update={"protocol": request.protocol})
     if request.metrics is not None:
@@ -186,11 +188,17 @@ def _ready(
     protocol(config.protocol)
     budget_named(request.budget)
     _check_metrics(config)
+    check_writable(request.out)
     device = device_named(request.device)
     roots = catalogue.data_roots(request.data)
     folders = {
         row.dataset: catalogue.open_folder(
-            row.dataset, roots, budget=request.budget, device=device, say=progress.say
+            row.dataset,
+            roots,
+            budget=request.budget,
+            device=device,
+            make=request.compute,
+            say=progress.say,
         )
         for row in config.rows
     }

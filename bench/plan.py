@@ -35,16 +35,22 @@ def budget_named(name: str) -> Budget:
 
 
 def chosen_table(
-    config: TableConfig, methods: Sequence[str] | None, datasets: Sequence[str] | None
+    config: TableConfig,
+    methods: Sequence[str] | None,
+    datasets: Sequence[str] | None,
+    budget: str = "quick",
 ) -> TableConfig:
     """A table narrowed to some methods and datasets, in the table's order.
 
     A method outside the table becomes a column of its own, `method:preset` takes another preset
-    than the budget's; a dataset outside the table becomes a row without published values.
+    than the budget's (and is no second column when it is the budget's); a dataset outside the
+    table becomes a row without published values. BadInput for unknown names and for options that
+    a method does not have.
     """
     columns, rows = config.columns, config.rows
     if methods is not None:
-        columns = tuple(_column(config, name) for name in dict.fromkeys(methods))
+        named = [_column(config, name) for name in dict.fromkeys(methods)]
+        columns = tuple({(c.method, preset_name(c, budget)): c for c in reversed(named)}.values())
         place = {column.key: number for number, column in enumerate(config.columns)}
         columns = tuple(sorted(columns, key=lambda c: place.get(c.key, len(place))))
     if datasets is not None:
@@ -53,6 +59,9 @@ def chosen_table(
             dataset_config(name)
         order = [*known, *sorted(set(datasets) - set(known))]
         rows = tuple(known.get(n) or Row(dataset=n) for n in order if n in datasets)
+    for column in columns:
+        preset = method_config(column.method).presets[preset_name(column, budget)]
+        registry.resolve_options(column.method, {**preset.options, **column.options})
     return config.model_copy(update={"columns": columns, "rows": rows})
 
 
@@ -112,6 +121,11 @@ def _cells(
         shorter = limits.standin if dataset.standin else {}
         merged = {**preset.training, **change.training, **limits.training, **shorter}
         training = parse(merged, Training, f"training of {method}")
+        if training.epochs is None and training.windows is None:
+            raise BadInput(
+                f"the preset '{name}' of {method} does not say how long to train",
+                hint="take --budget quick, or a preset with epochs",
+            )
     intervals = change.intervals or preset.intervals or dataset_config(dataset.name).intervals
     window = window_of(dataset, config.interval, intervals)
     for clip in dataset.clips["test"]:

@@ -5,6 +5,7 @@ Everything else (tables, MLflow) is derived from these files.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -127,11 +128,24 @@ def from_json(text: str, file: object = None) -> Result:
         ) from error
 
 
+def check_writable(folder: Path) -> None:
+    """Raise BadInput unless the folder can be written, or made; makes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise BadInput(
+            "the output folder cannot be written",
+            file=folder,
+            found=os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR),
+            hint="choose another with --out",
+        )
+
+
 class Results:
     """The result files of one output folder, `FOLDER/results/KEY.json`."""
 
     def __init__(self, folder: Path) -> None:
         """Make the folder; BadInput when it cannot be written."""
+        check_writable(folder)
         self.folder = folder / "results"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -142,10 +156,6 @@ class Results:
                 found=error.strerror,
                 hint="choose another with --out",
             ) from error
-        if not os.access(self.folder, os.W_OK):
-            raise BadInput(
-                "the output folder cannot be written", file=folder, hint="choose another with --out"
-            )
 
     def path(self, cell: Cell) -> Path:
         """Where the cell's result lies."""

@@ -54,7 +54,7 @@ def train(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(method.parameters(), lr=settings.lr, amsgrad=True, fused=True)
-    total = settings.windows or (settings.epochs or 1) * len(source)
+    total = settings.windows or (settings.epochs or 0) * len(source)
     steps = math.ceil(total / settings.batch)
     # After which steps to look: evenly spread, the last one always.
     looks = {math.ceil(steps * (i + 1) / evaluations) for i in range(evaluations)}

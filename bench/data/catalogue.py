@@ -85,27 +85,34 @@ def open_folder(
     *,
     budget: str,
     device: str = "cpu",
+    make: bool = True,
     say: Say = lambda _text: None,
 ) -> Path:
     """The folder of a dataset in our own format, made on first use.
 
-    budget: of the lifter that `h36m-fcn` is prepared with when it is not there yet; one that was
-    prepared with the `paper` budget is preferred to a quicker one. say: receives progress lines.
+    budget: of the lifter that `h36m-fcn` is prepared with when it is not there yet; a `quick` run
+    takes one that was prepared with the `paper` budget when there is one. make: False raises
+    BadInput instead of making anything. say: receives progress lines.
     """
     config = configs.dataset_config(name)
     found = locate(name, roots)
     if found.layout == "h36m" and found.root is not None:
-        return prepare(
-            name, found.root, _best(name, config, found.root, budget), device=device, say=say
-        )
-    if found.layout == "deciwatch" and found.root is not None and found.source is not None:
-        folder = store.cache_folder() / "read" / f"{name}-{_stamp(found.root, config)}"
-        if not (folder / "dataset.json").is_file():
-            say(f"{name}: reading {found.words}")
-            store.save(deciwatch.load(found.root, found.source, config, name), folder)
+        budget = _best(name, config, found.root, budget)
+        folder = folder_for(name, found.root, budget)
+    elif found.layout == "deciwatch":
+        folder = store.cache_folder() / "read" / f"{name}-{_stamp(found, config)}"
+    else:
+        folder = store.cache_folder() / "stand-ins" / f"{name}-{_digest(config.model_dump_json())}"
+    if (folder / "dataset.json").is_file():
         return folder
-    folder = store.cache_folder() / "stand-ins" / f"{name}-{_digest(config.model_dump_json())}"
-    if not (folder / "dataset.json").is_file():
+    if not make:
+        raise BadInput(f"{name} is not prepared", hint="bench run prepares and computes")
+    if found.layout == "h36m" and found.root is not None:
+        return prepare(name, found.root, budget, device=device, say=say)
+    if found.root is not None and found.source is not None:
+        say(f"{name}: reading {found.words}")
+        store.save(deciwatch.load(found.root, found.source, config, name), folder)
+    else:
         say(f"{name}: no data found, making its stand-in")
         store.save(standin(name, config), folder)
     return folder
@@ -121,19 +128,21 @@ def prepared_budgets(name: str, root: Path) -> list[str]:
 
 
 def _best(name: str, config: DatasetConfig, root: Path, budget: str) -> str:
-    """The most thorough budget that the dataset is already prepared with, else the one given."""
-    if not config.lifter:
+    """With which budget a run of the given one has its lifter prepared."""
+    # Only a quick run may take a better lifter than its own: a smoke run must not pass for more
+    # than it is, and a paper run must not rest on less.
+    if not config.lifter or budget != "quick":
         return budget
-    # A smoke run must not pass off its toy lifter, nor wait for a real one.
-    return budget if budget == "smoke" else next(iter(prepared_budgets(name, root)), budget)
+    return next(iter(prepared_budgets(name, root)), budget)
 
 
-def _stamp(root: Path, config: DatasetConfig) -> str:
+def _stamp(found: Found, config: DatasetConfig) -> str:
     """Changes with the files that a DeciWatch dataset is read from."""
-    folder = deciwatch.find(root)
-    files = sorted(folder.rglob("*.npz")) if folder else []
-    seen = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return _digest(json.dumps([str(root.resolve()), seen, config.model_dump_json()]))
+    if found.root is None or found.source is None:
+        raise TypeError("only files have a stamp")
+    files = [path.resolve() for path in deciwatch.files(found.root, found.source)]
+    seen = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return _digest(json.dumps([seen, config.model_dump_json()]))
 
 
 def _digest(text: str) -> str:

@@ -155,6 +155,18 @@ def available(root: Path) -> list[tuple[str, str]]:
     ]
 
 
+def files(root: Path, source: Source) -> list[Path]:
+    """The four files that a source is read from, there or not; none without the layout."""
+    folder = find(root)
+    if folder is None:
+        return []
+    return [
+        path
+        for part in ("train", "test")
+        for path in _paths(folder, source.dataset, source.estimator, part)
+    ]
+
+
 def holds(root: Path, source: Source) -> bool:
     """Whether a source can be read from here; BadInput when only some of its files are there.
 
@@ -162,15 +174,8 @@ def holds(root: Path, source: Source) -> bool:
     """
     if (source.dataset, source.estimator) in available(root):
         return True
-    folder = find(root)
-    if folder is None:
-        return False
-    paths = [
-        path
-        for part in ("train", "test")
-        for path in _paths(folder, source.dataset, source.estimator, part)
-    ]
-    if not paths[-1].parent.is_dir():
+    paths = files(root, source)
+    if not paths or not paths[-1].parent.is_dir():
         return False
     raise BadInput(
         "no such file",

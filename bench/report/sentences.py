@@ -46,6 +46,9 @@ def settings(table: Table) -> list[str]:
         trained = sorted({cell.selection for cell in table.cells if cell.training is not None})
         said = [f"{asked} {_plural('seed', asked)}", *(_SELECTIONS.get(s, s) for s in trained)]
         parts.append(", ".join(said))
+    windows = _training_windows(table)
+    if windows:
+        parts.append(f"trained on {windows}")
     return parts
 
 
@@ -174,6 +177,19 @@ def _counts(scored: Scored | None) -> str:
         "frames dropped at the ends": scored.dropped,
     }
     return ", ".join([text, *(f"{grouped(n)} {what}" for what, n in rest.items() if n)])
+
+
+def _training_windows(table: Table) -> str:
+    """`60 000 windows (stand-ins: 4 000)`, where the budget gives them in windows."""
+    given: dict[bool, set[int]] = {False: set(), True: set()}
+    for row, entry in table.entries:
+        training = entry.cell.training if entry.cell else None
+        if training and training.get("windows"):
+            given[row.standin].add(training["windows"])
+    real, standin = (" or ".join(grouped(n) for n in sorted(given[s])) for s in (False, True))
+    if real and standin and real != standin:
+        return f"{real} windows (stand-ins: {standin})"
+    return f"{real or standin} windows" if real or standin else ""
 
 
 def _windows(row: DatasetRow) -> str:

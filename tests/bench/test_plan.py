@@ -27,7 +27,7 @@ def dataset(name: str = "pw3d-spin", frames: int = 120, **rest) -> Dataset:
 
 def cells(methods, *, data=None, budget="smoke", **rest) -> list[Cell]:
     data = data or dataset()
-    config = chosen_table(TABLE, methods, [data.name])
+    config = chosen_table(TABLE, methods, [data.name], budget)
     return plan(config, {data.name: data}, budget=budget, **rest)
 
 
@@ -93,7 +93,7 @@ def test_a_method_can_be_given_its_preset():
 )
 def test_unknown_names_are_refused_with_the_nearest_ones(methods, datasets, message):
     with pytest.raises(BadInput, match=message):
-        chosen_table(TABLE, methods, datasets)
+        chosen_table(TABLE, methods, datasets, "smoke")
 
 
 def test_an_unknown_budget_is_refused():
@@ -127,6 +127,7 @@ def test_a_narrowed_table_keeps_its_order():
         TABLE,
         ["mixsynthformer", "deciwatch:released", "linear", "ridge", "linear"],
         ["pw3d-eft", "aist-spin", "h36m-sh", "h36m-fcn", "aist-spin"],
+        "smoke",
     )
     keys = [column.key for column in config.columns]
     assert keys == ["linear", "ridge", "mixsynthformer", "deciwatch:released"]
@@ -134,12 +135,14 @@ def test_a_narrowed_table_keeps_its_order():
     assert config.rows[0] is TABLE.rows[0]
     assert config.rows[2].published == {}
     assert config.columns[3].beyond
-    assert chosen_table(TABLE, None, None) == TABLE
+    assert chosen_table(TABLE, None, None, "smoke") == TABLE
 
 
 def test_cells_come_dataset_by_dataset_in_the_order_of_the_columns():
     data = {name: dataset(name) for name in ("pw3d-spin", "h36m-fcn")}
-    config = chosen_table(TABLE, ["ridge", "linear"], ["pw3d-spin", "h36m-fcn", "aist-spin"])
+    config = chosen_table(
+        TABLE, ["ridge", "linear"], ["pw3d-spin", "h36m-fcn", "aist-spin"], "smoke"
+    )
     assert [(c.dataset, c.method) for c in plan(config, data, budget="smoke")] == [
         ("h36m-fcn", "linear"),
         ("h36m-fcn", "ridge"),
@@ -194,7 +197,7 @@ def test_the_plan_passes_on_fingerprint_protocol_and_selection():
     assert cell("deciwatch", data=dataset(fingerprint="g")).key != base.key
     assert cell("deciwatch", selection="test").selection == "test"
     full = TABLE.model_copy(update={"protocol": "full"})
-    config = chosen_table(full, ["deciwatch"], ["pw3d-spin"])
+    config = chosen_table(full, ["deciwatch"], ["pw3d-spin"], "smoke")
     assert plan(config, {"pw3d-spin": dataset()}, budget="smoke")[0].protocol == "full"
 
 
@@ -212,7 +215,7 @@ def test_a_columns_options_are_checked_and_win():
 
 def test_a_clip_too_short_for_the_protocol_is_found_while_planning():
     full = TABLE.model_copy(update={"protocol": "full"})
-    config = chosen_table(full, ["linear"], ["pw3d-spin"])
+    config = chosen_table(full, ["linear"], ["pw3d-spin"], "smoke")
     assert plan(config, {"pw3d-spin": dataset(frames=51)}, budget="smoke")
     with pytest.raises(BadInput, match=r"clip one of pw3d-spin: .*found 50 frames.*at least 51"):
         plan(config, {"pw3d-spin": dataset(frames=50)}, budget="smoke")
