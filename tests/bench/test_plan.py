@@ -138,6 +138,13 @@ def test_a_narrowed_table_keeps_its_order():
     assert chosen_table(TABLE, None, None, "smoke") == TABLE
 
 
+def test_the_budgets_own_preset_is_no_second_column():
+    methods = ["deciwatch:quick", "deciwatch", "deciwatch:released"]
+    columns = chosen_table(TABLE, methods, None, "quick").columns
+    assert len(columns) == 2
+    assert columns[1].key == "deciwatch:released"
+
+
 def test_cells_come_dataset_by_dataset_in_the_order_of_the_columns():
     data = {name: dataset(name) for name in ("pw3d-spin", "h36m-fcn")}
     config = chosen_table(

@@ -88,7 +88,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     store.save(data, tmp_path / "data")
 
     def make(method: str, **change) -> Job:
-        table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"])
+        table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"], "smoke")
         (cell,) = plan.plan(table, {"pw3d-spin": data}, budget="smoke")
         limits = {**cell.limits, **change.pop("limits", {})}
         return Job(
