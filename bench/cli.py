@@ -14,6 +14,7 @@ from bench import __version__
 
 _BUDGETS = ("smoke", "quick", "paper")
 _DEVICES = ("auto", "cpu", "cuda")
+_LISTS = ("methods", "datasets", "tables", "budgets", "protocols")
 
 
 class _Group(click.Group):
@@ -186,11 +187,13 @@ def _run(table: str, options: dict[str, Any]) -> None:
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(("methods", "datasets", "tables")))
+@click.argument(
+    "what", type=click.Choice(("methods", "datasets", "tables", "budgets", "protocols"))
+)
 @_plugin
 @_data
 def list_(what: str, plugins: tuple[Path, ...], data: tuple[Path, ...]) -> None:
-    """List what there is: methods, datasets (and where each would come from) or tables."""
+    """List methods, datasets (and where each would come from), tables, budgets or protocols."""
     from bench.listing import listed
 
     for line in listed(what, plugins, data):

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from bench.contracts import Method, Recovery, Refiner, Window
 from bench.data.clips import Array, Dataset, Split
+from bench.data.missing import fill_missing
 from bench.data.windows import Windows, model_space
-from bench.protocols import Protocol, fill_missing, merge
+from bench.protocols import Protocol, merge
 from bench.protocols import protocol as named
 from bench.results import ClipScore, Scored
 

@@ -1,4 +1,4 @@
-"""What there is on this machine, in lines: methods, datasets, tables, data found, versions."""
+"""What there is, in lines: methods, datasets, tables and so on, data found, versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.data.clips import SPLITS, Dataset
 
 
 def listed(what: str, plugins: Sequence[Path], data: Sequence[Path]) -> list[str]:
-    """One line per method, dataset or table."""
+    """One line per method, dataset, table, budget or protocol."""
     for plugin in plugins:
         registry.load_plugin(plugin)
     if what == "methods":
@@ -27,6 +27,14 @@ def listed(what: str, plugins: Sequence[Path], data: Sequence[Path]) -> list[str
             for name in registry.method_names()
         ]
         return _aligned([("name", "kind", "presets", "title", "source"), *rows])
+    if what == "budgets":
+        budgets = [(name, budget.summary) for name, budget in configs.budgets().items()]
+        return _aligned([("name", "summary"), *budgets])
+    if what == "protocols":
+        from bench.protocols import protocol, protocol_names
+
+        protocols = [(name, protocol(name).summary) for name in protocol_names()]
+        return _aligned([("name", "summary"), *protocols])
     if what == "tables":
         tables = [(name, configs.table_config(name).title) for name in configs.table_names()]
         return _aligned([("name", "title"), *tables])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.contracts import BadInput, Window
 from bench.data.clips import DIMS, Array, Clip, Dataset, Split
-from bench.protocols import fill_missing
+from bench.data.missing import fill_missing
 
 
 def window_of(dataset: Dataset, interval: int, intervals: int) -> Window:
