@@ -208,26 +208,46 @@ def put_prepared(root: Path, budget: str) -> Path:
     return folder
 
 
-def test_the_most_thorough_lifter_there_is_serves_all_but_smoke(
+def test_only_a_quick_run_takes_a_better_lifter_than_its_own(
     cache, h36m_root, h36m_folder, monkeypatch
 ):
-    asked = []
+    monkeypatch.setattr(
+        catalogue, "prepare", lambda name, root, budget, **_: folder_for(name, root, budget)
+    )
+    budgets = {folder_for("h36m-fcn", h36m_folder, b): b for b in ("smoke", "quick", "paper")}
 
-    def record(name, root, budget, **_given):
-        asked.append(budget)
-        return folder_for(name, root, budget)
-
-    monkeypatch.setattr(catalogue, "prepare", record)
-
-    def opened(budget: str) -> str:
-        open_folder("h36m-fcn", (h36m_root,), budget=budget)
-        return asked.pop()
+    def taken() -> list[str]:
+        return [
+            budgets[open_folder("h36m-fcn", (h36m_root,), budget=budget)]
+            for budget in budgets.values()
+        ]
 
     assert prepared_budgets("h36m-fcn", h36m_folder) == []
-    assert [opened(budget) for budget in ("smoke", "quick", "paper")] == ["smoke", "quick", "paper"]
+    assert taken() == ["smoke", "quick", "paper"]
     put_prepared(h36m_folder, "quick")
     assert prepared_budgets("h36m-fcn", h36m_folder) == ["quick"]
-    assert [opened(budget) for budget in ("smoke", "quick", "paper")] == ["smoke", "quick", "quick"]
+    assert taken() == ["smoke", "quick", "paper"]
     put_prepared(h36m_folder, "paper")
     assert prepared_budgets("h36m-fcn", h36m_folder) == ["paper", "quick"]
-    assert [opened(budget) for budget in ("smoke", "quick", "paper")] == ["smoke", "paper", "paper"]
+    assert taken() == ["smoke", "paper", "paper"]
+
+
+@pytest.mark.parametrize("name", ["h36m-fcn", "h36m-sh", "pw3d-spin"])
+def test_nothing_is_made_when_that_is_not_wanted(cache, h36m_root, name):
+    with pytest.raises(BadInput, match=f"{name} is not prepared; bench run prepares"):
+        open_folder(name, (h36m_root,), budget="smoke", make=False)
+    assert not cache.exists()
+
+
+def test_what_is_there_is_opened_without_making_anything(cache, deciwatch_root):
+    roots = (deciwatch_root,)
+    with pytest.raises(BadInput, match="h36m-fcn is not prepared"):
+        open_folder("h36m-fcn", roots, budget="quick", make=False)
+    folder = open_folder("h36m-fcn", roots, budget="quick")
+    assert open_folder("h36m-fcn", roots, budget="quick", make=False) == folder
+
+
+def test_files_of_other_datasets_change_nothing(cache, deciwatch_root):
+    folder = open_folder("h36m-fcn", (deciwatch_root,), budget="quick")
+    write_deciwatch(deciwatch_root, "pw3d", "spin")
+    assert open_folder("h36m-fcn", (deciwatch_root,), budget="quick") == folder

@@ -181,7 +181,9 @@ def test_memory_mapped_3d_poses_are_not_copied(tmp_path):
 
 
 def test_a_part_of_an_array_is_not_taken_for_all_of_it():
-    whole = np.arange(20 * 6, dtype=np.float32).reshape(20, 2, 3)
+    # A copy, so that it is the array itself that the clips are slices of.
+    whole = np.arange(20 * 6, dtype=np.float32).reshape(20, 2, 3).copy()
+    assert whole[3:10].base is whole
     clips = (Clip("a", "a", whole[3:10], whole[3:10]), Clip("b", "b", whole[10:18], whole[10:18]))
     windows = windows_of(clips)
     np.testing.assert_array_equal(windows.truth.numpy(), whole[3:18].reshape(15, 6))
