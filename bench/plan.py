@@ -49,10 +49,14 @@ def chosen_table(
     """
     columns, rows = config.columns, config.rows
     if methods is not None:
-        named = [_column(config, name) for name in dict.fromkeys(methods)]
-        columns = tuple({(c.method, preset_name(c, budget)): c for c in reversed(named)}.values())
         place = {column.key: number for number, column in enumerate(config.columns)}
-        columns = tuple(sorted(columns, key=lambda c: place.get(c.key, len(place))))
+        named = [_column(config, name) for name in dict.fromkeys(methods)]
+        named.sort(key=lambda column: place.get(column.key, len(place)))
+        # The table's own column comes first, and stays.
+        chosen: dict[tuple[str, str], Column] = {}
+        for column in named:
+            chosen.setdefault((column.method, preset_name(column, budget)), column)
+        columns = tuple(chosen.values())
     if datasets is not None:
         known = {row.dataset: row for row in config.rows}
         for name in datasets:

@@ -139,10 +139,10 @@ def test_a_narrowed_table_keeps_its_order():
 
 
 def test_the_budgets_own_preset_is_no_second_column():
-    methods = ["deciwatch:quick", "deciwatch", "deciwatch:released"]
+    methods = ["deciwatch:quick", "deciwatch:released", "deciwatch:paper", "deciwatch"]
     columns = chosen_table(TABLE, methods, None, "quick").columns
-    assert len(columns) == 2
-    assert columns[1].key == "deciwatch:released"
+    assert [c.key for c in columns] == ["deciwatch", "deciwatch:released", "deciwatch:paper"]
+    assert columns[0].label == "DeciWatch"
 
 
 def test_cells_come_dataset_by_dataset_in_the_order_of_the_columns():
