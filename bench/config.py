@@ -10,10 +10,10 @@ import difflib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from bench.contracts import BadInput
@@ -170,6 +170,17 @@ class TableConfig(Strict):
     rows: tuple[Row, ...]
     source: str
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _published_values_have_columns(self) -> Self:
+        keys = {column.key for column in self.columns}
+        for row in self.rows:
+            for key, values in row.published.items():
+                if key not in keys:
+                    raise ValueError(f"{row.dataset}: published '{key}' is no column")
+                if len(values) != len(self.metrics):
+                    raise ValueError(f"{row.dataset}: '{key}' needs one value per metric")
+        return self
 
 
 Preset.model_rebuild()

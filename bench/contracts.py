@@ -153,6 +153,8 @@ class Trainable(Recovery, Protocol):
     """A `torch.nn.Module` that is trained by gradient descent.
 
     The harness owns optimiser, schedule, batches, seeds and device; the method owns its loss.
+    A class may have `training_defaults`, a mapping of `bench.config.Training`'s fields, for what
+    no preset says: a plugin file has no presets.
     """
 
     def loss(self, keyframes: Tensor, truth: Tensor) -> Tensor:

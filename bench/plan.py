@@ -123,7 +123,8 @@ def _cells(
     training = None
     if trainable:
         shorter = limits.standin if dataset.standin else {}
-        merged = {**preset.training, **change.training, **limits.training, **shorter}
+        own = getattr(cls, "training_defaults", {})
+        merged = {**own, **preset.training, **change.training, **limits.training, **shorter}
         training = parse(merged, Training, f"training of {method}")
         if training.epochs is None and training.windows is None:
             raise BadInput(

@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.config import TableConfig, budgets, method_config, table_config
+from bench.config import (
+    MethodConfig,
+    Preset,
+    TableConfig,
+    budgets,
+    method_config,
+    table_config,
+)
 from bench.contracts import BadInput
 from bench.data.clips import Clip, Dataset
 from bench.data.skeletons import BODY_14, H36M_17
@@ -226,3 +233,17 @@ def test_a_clip_too_short_for_the_protocol_is_found_while_planning():
     assert plan(config, {"pw3d-spin": dataset(frames=51)}, budget="smoke")
     with pytest.raises(BadInput, match=r"clip one of pw3d-spin: .*found 50 frames.*at least 51"):
         plan(config, {"pw3d-spin": dataset(frames=50)}, budget="smoke")
+
+
+def test_a_plugin_brings_its_own_training(tmp_path, monkeypatch) -> None:
+    from methods.mct import MCT
+
+    monkeypatch.setattr(MCT, "training_defaults", {"lr": 0.5, "batch": 7}, raising=False)
+    monkeypatch.setattr(
+        "bench.plan.method_config", lambda _name: MethodConfig(presets={"default": Preset()})
+    )
+    (cell,) = cells(["mct"])
+    assert cell.training is not None
+    assert (cell.training["lr"], cell.training["batch"], cell.training["windows"]) == (0.5, 7, 512)
+    with pytest.raises(BadInput, match="does not say how long to train"):
+        cells(["mct"], budget="paper")
