@@ -113,8 +113,8 @@ def _datasets(data: Sequence[Path]) -> list[tuple[str, ...]]:
         config = configs.dataset_config(name)
         try:
             words = catalogue.locate(name, roots).words
-        except BadInput:
-            words = "no data, no stand-in"
+        except BadInput as error:
+            words = str(error)
         rows.append((name, config.title, config.space, words))
     return rows
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, writes, refuses and exits with."""
 
+import contextlib
 import json
 import os
 import signal
@@ -420,6 +421,26 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(bench, data, plugin
     again = bench(*words[:1], *table3("--methods", "linear", "--no-track", data=data, out=out))
     assert "0 cells run" in again.stdout
     assert "1 from earlier" in again.stdout
+
+
+def test_workers_leave_with_a_command_that_is_killed(data, plugin, tmp_path):
+    out = tmp_path / "out"
+    words = table3("--methods", "linear,endless", "--plugin", plugin, data=data, out=out)
+    process = subprocess.Popen(
+        [*BENCH, "run", *(str(word) for word in words), "--no-track", "--workers", "2"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        give_up = time.monotonic() + 200
+        while not list(out.glob("results/*.json")) and time.monotonic() < give_up:
+            time.sleep(0.1)
+        process.kill()
+        process.wait()
+        assert _empty(process.pid), "a worker outlived the command"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert len(stored(out)) == 1
 
 
 def _empty(group: int) -> bool:
