@@ -178,8 +178,8 @@ class TableConfig(Strict):
             for key, values in row.published.items():
                 if key not in keys:
                     raise ValueError(f"{row.dataset}: published '{key}' is no column")
-                if len(values) != len(self.metrics):
-                    raise ValueError(f"{row.dataset}: '{key}' needs one value per metric")
+                if len(values) > len(self.metrics):
+                    raise ValueError(f"{row.dataset}: '{key}' has more values than there are metrics")
         return self
 
 

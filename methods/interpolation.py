@@ -87,7 +87,8 @@ class Linear(_Interpolator):
         # window then comes from one operation that touches every value once.
         end = torch.cat([start[1:], start[-1:]])
         line = torch.lerp(start, end, self._progress.to(keyframes))
-        return line.view(-1, B, P)[: self.window.frames].transpose(0, 1)
+        # torch may lay tiny results out in another order, which `view` cannot take.
+        return line.reshape(-1, B, P)[: self.window.frames].transpose(0, 1)
 
 
 class _Spline(_Interpolator):

@@ -90,7 +90,7 @@ def test_every_dataset_is_listed_with_where_it_comes_from(data):
     assert list(found) == config.dataset_names()
     assert f"DeciWatch files in {data}" in found["pw3d-spin"]
     assert "stand-in" in found["h36m-fcn"]
-    assert "no data, no stand-in" in found["aist-spin-smpl"]
+    assert "no data for aist-spin-smpl, and it has no stand-in" in found["aist-spin-smpl"]
 
 
 def test_a_check_says_what_a_dataset_holds_and_how_its_estimator_does(data):

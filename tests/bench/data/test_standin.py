@@ -98,8 +98,7 @@ def test_another_seed_is_another_dataset(small_3d: Dataset) -> None:
 
 def test_it_says_that_it_is_a_stand_in(small_3d: Dataset) -> None:
     assert small_3d.standin
-    assert "stand-in" in small_3d.origin
-    assert any("stand-in" in note for note in small_3d.notes)
+    assert "synthetic" in small_3d.origin
 
 
 def test_clips_have_the_configured_number_length_and_views(small_3d: Dataset) -> None:
