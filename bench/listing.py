@@ -132,7 +132,8 @@ def _described(dataset: Dataset) -> Iterator[str]:
         clips = dataset.clips[split]
         frames = sum(clip.frames for clip in clips)
         lost = missed(dataset, split)
-        text = f"  {split}: {len(clips)} clips, {grouped(frames)} frames"
+        noun = "clip" if len(clips) == 1 else "clips"
+        text = f"  {split}: {len(clips)} {noun}, {grouped(frames)} frames"
         yield text + (f", {grouped(lost)} missed joints" if lost else "")
     published = configs.dataset_config(dataset.name).single_frame
     for metric, value in full_rate(dataset).items():
