@@ -179,7 +179,9 @@ class TableConfig(Strict):
                 if key not in keys:
                     raise ValueError(f"{row.dataset}: published '{key}' is no column")
                 if len(values) > len(self.metrics):
-                    raise ValueError(f"{row.dataset}: '{key}' has more values than there are metrics")
+                    raise ValueError(
+                        f"{row.dataset}: '{key}' has more values than there are metrics"
+                    )
         return self
 
 
