@@ -304,7 +304,7 @@ def test_a_pickle_is_never_opened(folder, tmp_path, form):
     trap = np.array([Trap(sprung)], dtype=object)
     file = folder / "test_truth.npy"
     if form == "object array":
-        np.save(file, trap, allow_pickle=True)
+        np.save(file, trap)
     elif form == "bare pickle":
         file.write_bytes(pickle.dumps(trap))
     else:
