@@ -172,6 +172,8 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Dataclasses look their annotations up here.
     sys.modules[name] = module
+    # A file that was edited within a second must not meet the bytecode of what it was.
+    cached, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
     except _IMPORT_ERRORS as error:
@@ -179,6 +181,8 @@ def _import(path: Path) -> ModuleType:
         raise BadInput(
             "the plugin file cannot be imported", file=path, found=repr(error)
         ) from error
+    finally:
+        sys.dont_write_bytecode = cached
     return module
 
 
