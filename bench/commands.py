@@ -116,7 +116,6 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         Job(cell, folders[cell.dataset], device, request.plugins) for cell in _costly_first(todo)
     ]
     progress.begin(len(jobs), len(kept))
-    warnings: list[str] = []
     tracker = Tracker(request.out, request.table) if request.track else None
     computed = run_jobs(jobs, workers=_workers(request), tell=progress.tell)
     # Closing stops the workers at once when anything here is interrupted.
@@ -145,9 +144,8 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         )
         files = report.write(table, request.out)
         log.artifacts(files)
-    warnings += log.warnings
     failed = sum(result.status == "failed" for result in (*kept, *fresh))
-    return Outcome(table, tuple(files), tuple(warnings), failed)
+    return Outcome(table, tuple(files), tuple(log.warnings), failed)
 
 
 class _Untracked:

@@ -49,6 +49,21 @@ class BadInput(Exception):
         super().__init__(" ".join(line.split()))
 
 
+# What code that is not ours may raise while it runs.
+FOREIGN_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 @dataclass(frozen=True)
 class Window:
     """The geometry of one window: Q + 1 keyframes, every K-th of T = K*Q + 1 frames.

@@ -65,7 +65,7 @@ def evaluate(
         used += len(np.unique(starts[:, None] + np.arange(0, window.frames, window.interval)))
         padded += lack
         dropped += max(clip.frames - length, 0)
-        missed += int(np.isnan(clip.detected).any(-1).sum())
+        missed += clip.missed
         progress(number, len(clips))
     return tuple(scores), Scored(
         clips=len(scores),

@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 from pydantic import TypeAdapter, ValidationError
 
 from bench.config import nearest_names
-from bench.contracts import BadInput, Method, Window
+from bench.contracts import FOREIGN_ERRORS, BadInput, Method, Window
 
 GROUP = "bench.methods"
 
@@ -29,19 +29,7 @@ Kind = Literal["fixed", "fitted", "trainable", "refiner"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 # What the code of a plugin file may raise while it is imported.
-_IMPORT_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
+_IMPORT_ERRORS = (*FOREIGN_ERRORS, SyntaxError)
 
 _plugins: dict[str, type[Method]] = {}
 _files: dict[Path, list[str]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contracts import BadInput
+from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.results import Cell, Result
 
 if TYPE_CHECKING:
@@ -18,20 +18,7 @@ if TYPE_CHECKING:
 Tell = Callable[[str, float, str], None]
 
 # What a method, which may be anybody's, can raise: it fails its cell and no other one.
-_FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    BadInput,
-    ImportError,
-    LookupError,
-    MemoryError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+_FAILURES = (*FOREIGN_ERRORS, BadInput, MemoryError)
 
 
 @dataclass(frozen=True)

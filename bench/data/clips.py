@@ -64,6 +64,11 @@ class Clip:
         """T, the number of frames."""
         return len(self.truth)
 
+    @property
+    def missed(self) -> int:
+        """How many joint detections are missing (NaN)."""
+        return int(np.isnan(self.detected).any(-1).sum())
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -172,4 +177,4 @@ def check_clip(clip: Clip, skeleton: Skeleton, space: Space, file: object = None
 
 def missed(dataset: Dataset, split: Split = "test") -> int:
     """How many joint detections of a split are missing (NaN)."""
-    return sum(int(np.isnan(clip.detected).any(-1).sum()) for clip in dataset.clips[split])
+    return sum(clip.missed for clip in dataset.clips[split])
