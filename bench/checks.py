@@ -28,7 +28,7 @@ class Violation(AssertionError):
 
 @dataclass(eq=False)
 class Windows:
-    """A `bench.contracts.WindowSource` in memory: detected and true frames (N, T, P)."""
+    """A `bench.contracts.Samples` in memory: detected and true frames (N, T, P)."""
 
     window: Window
     detected: Tensor

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from bench.contracts import BadInput
 
 Selection = Literal["last", "validation", "test"]
+Task = Literal["recovery", "prediction"]
 
 
 class Strict(BaseModel):
@@ -28,28 +29,37 @@ class Strict(BaseModel):
 
 
 class Training(Strict):
-    """How a trainable method is optimised: Adam (amsgrad) with a schedule (spec 1.7, 2.2).
+    """How a trainable method is optimised: Adam with a schedule (spec 1.7, 2.2, 4.2, 5.3).
 
-    Length is `epochs` (one epoch draws as many windows as the train split has frames) or
-    `windows` in all, whichever is given; schedule 'exponential' multiplies the rate by `decay`
-    after every epoch, 'cosine' brings it to zero at the end.
+    Length is `epochs` (one epoch draws as many windows as the train split has) or `windows` in
+    all, whichever is given; schedule 'exponential' multiplies the rate by `decay` after every
+    epoch, 'steps' at each of `milestones` (shares of the whole length), 'cosine' brings it to
+    zero at the end.
     """
 
     batch: int = Field(256, ge=1)
     lr: float = Field(1e-3, gt=0)
-    schedule: Literal["exponential", "cosine"] = "exponential"
+    amsgrad: bool = True
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["exponential", "steps", "cosine"] = "exponential"
     decay: float = Field(0.97, gt=0, le=1)
+    milestones: tuple[float, ...] = ()
     epochs: int | None = Field(None, ge=1)
     windows: int | None = Field(None, ge=1)
 
 
 class Preset(Strict):
-    """Hyper-parameters of a method under one name, with what differs for single datasets."""
+    """Hyper-parameters of a method under one name, with what differs for single datasets.
+
+    intervals: Q of a recovery method; history, future: H and F of a prediction method.
+    """
 
     title: str | None = None
     options: dict[str, Any] = {}
     training: dict[str, Any] = {}
     intervals: int | None = Field(None, ge=1)
+    history: int | None = Field(None, ge=1)
+    future: int | None = Field(None, ge=1)
     datasets: dict[str, PresetChange] = {}
 
 
@@ -88,7 +98,7 @@ class Budget(Strict):
 class Source(Strict):
     """Where a dataset can be read from: a file layout and the names it uses there."""
 
-    layout: Literal["deciwatch", "h36m"]
+    layout: Literal["deciwatch", "h36m", "expmap"]
     dataset: str = ""
     estimator: str = ""
     representation: Literal["3d", "2d", "smpl"] = "3d"
@@ -118,14 +128,22 @@ class StandinConfig(Strict):
 
 
 class DatasetConfig(Strict):
-    """configs/datasets/NAME.yaml. `single_frame` holds the published full-rate errors."""
+    """configs/datasets/NAME.yaml.
+
+    task: what is done with it; intervals: Q of its windows (recovery); history, future: H and F
+    where a method does not say otherwise (prediction); `single_frame` holds the published
+    full-rate errors.
+    """
 
     title: str
+    task: Task = "recovery"
     estimator: str
     space: Literal["3d", "2d", "6d"]
     fps: float = Field(gt=0)
     skeleton: str
-    intervals: int = Field(ge=1)
+    intervals: int = Field(1, ge=1)
+    history: int = Field(50, ge=1)
+    future: int = Field(10, ge=1)
     image: tuple[int, int] | None = None
     lifter: Literal["held-out", "all", "out-of-fold"] | None = None
     sources: tuple[Source, ...] = ()

@@ -1,7 +1,8 @@
 """What a method is: the contract between the harness and `methods/`, and the error both raise.
 
-Shapes: B windows, K sampling interval, Q intervals per window, T = K*Q + 1 frames of a window,
-J joints in D dimensions, P = J*D values of one flat pose.
+A method recovers windows from keyframes, or predicts the future from a history. Shapes: B windows
+or histories, K sampling interval, Q intervals per window, T = K*Q + 1 frames of a window, H frames
+of history, F frames of future, J joints in D dimensions, P = J*D values of one flat pose.
 """
 
 from __future__ import annotations
@@ -98,26 +99,59 @@ class Window:
         return self.joints * self.dims
 
 
-class WindowSource(Protocol):
-    """The windows of one split, as a method that is fitted in closed form may read them."""
+@dataclass(frozen=True)
+class Span:
+    """The geometry of one prediction: H frames of history, and the F frames after them.
 
-    window: Window
+    history: H; future: F, how far a method is trained to look; joints: J; dims: D.
+    """
+
+    history: int
+    future: int
+    joints: int
+    dims: int
+
+    def __post_init__(self) -> None:
+        for name in ("history", "future", "joints", "dims"):
+            value = getattr(self, name)
+            if value < 1:
+                raise BadInput(f"a span's {name} must be positive", found=value)
+
+    @property
+    def frames(self) -> int:
+        """H + F, the number of frames."""
+        return self.history + self.future
+
+    @property
+    def pose(self) -> int:
+        """P = J*D, the length of a flat pose."""
+        return self.joints * self.dims
+
+
+class Samples(Protocol):
+    """What is given and what is wanted, for one split, as closed-form methods may read it.
+
+    Recovery: keyframes (B, Q+1, P) and truth (B, T, P); prediction: history (B, H, P) and future
+    (B, F, P).
+    """
 
     def __len__(self) -> int:
-        """How many windows there are."""
+        """How many samples there are."""
         ...
 
     def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (keyframes (B, Q+1, P), truth (B, T, P)) in a fixed order.
+        """Yield (given, wanted) in a fixed order.
 
-        size: the largest B; most: at most so many windows, spread evenly over the split.
+        size: the largest B; most: at most so many samples, spread evenly over the split.
         """
         ...
 
 
 @runtime_checkable
 class Method(Protocol):
-    """A plugin. Its class is what the registry holds; the harness builds `cls(options, window)`.
+    """A plugin. Its class is what the registry holds; the harness builds `cls(options, geometry)`.
+
+    geometry: a `Window` for methods that recover or refine, a `Span` for those that predict.
 
     title: the name in tables; source: paper or "ours"; Options: a frozen dataclass of typed
     hyper-parameters with defaults; revision: raised when a change of the code moves its numbers,
@@ -129,7 +163,7 @@ class Method(Protocol):
     revision: ClassVar[int]
     Options: ClassVar[type[Any]]
 
-    def __init__(self, options: Any, window: Window) -> None: ...
+    def __init__(self, options: Any, geometry: Any) -> None: ...
 
 
 @runtime_checkable
@@ -151,10 +185,23 @@ class Refiner(Method, Protocol):
 
 
 @runtime_checkable
-class Fitted(Recovery, Protocol):
-    """A recovery method whose parameters have a closed form."""
+class Prediction(Method, Protocol):
+    """A method that sees a history and continues it."""
 
-    def fit(self, train: WindowSource, validation: WindowSource) -> Mapping[str, float]:
+    def predict(self, history: Tensor, frames: int) -> Tensor:
+        """(B, H, P) history in model space -> (B, frames, P), the frames after it, same dtype.
+
+        frames: at most F, or further where the method can go further; else BadInput. A method
+        with one model for each horizon takes the model made for so many frames.
+        """
+        ...
+
+
+@runtime_checkable
+class Fitted(Method, Protocol):
+    """A method whose parameters have a closed form."""
+
+    def fit(self, train: Samples, validation: Samples) -> Mapping[str, float]:
         """Learn from `train`, choose penalties on `validation`; return what was chosen, by name."""
         ...
 
@@ -164,7 +211,7 @@ class Fitted(Recovery, Protocol):
 
 
 @runtime_checkable
-class Trainable(Recovery, Protocol):
+class Trainable(Method, Protocol):
     """A `torch.nn.Module` that is trained by gradient descent.
 
     The harness owns optimiser, schedule, batches, seeds and device; the method owns its loss.
@@ -172,8 +219,8 @@ class Trainable(Recovery, Protocol):
     no preset says: a plugin file has no presets.
     """
 
-    def loss(self, keyframes: Tensor, truth: Tensor) -> Tensor:
-        """(B, Q+1, P) keyframes, (B, T, P) truth -> scalar to minimise."""
+    def loss(self, given: Tensor, wanted: Tensor, /) -> Tensor:
+        """What is given and wanted, as in `Samples` -> scalar to minimise."""
         ...
 
     def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:

@@ -49,6 +49,10 @@ METRICS: dict[str, MetricInfo] = {
     "angle": MetricInfo("Rotation error", "deg", "lower", 2),
 }
 
+# Motion prediction: up to the horizon or at it, as the protocol says.
+HORIZONS_MS = (80, 160, 320, 400, 560, 720, 880, 1000)
+METRICS |= {f"mpjpe@{ms}": MetricInfo(f"{ms} ms", "mm", "lower", 1) for ms in HORIZONS_MS}
+
 
 def metric_info(name: str) -> MetricInfo:
     """How a metric is printed; `pck@0.2:wrist` is the joint group `wrist` of `pck@0.2`.

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bench.contracts import BadInput, Window, WindowSource
+from bench.contracts import BadInput, Window, Samples
 from methods.interpolation import Linear, NoOptions
 
 _BATCH = 512
@@ -68,7 +68,7 @@ class _ClosedForm:
         return self._fitted[name]
 
     def _batches(
-        self, source: WindowSource, most: int | None = None
+        self, source: Samples, most: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of keyframes (B, Q+1, P) and what linear interpolation lacks (B, T, P)."""
         if not len(source):
@@ -100,8 +100,8 @@ class LinearOffset(_ClosedForm):
 
     def fit(
         self,
-        train: WindowSource,
-        validation: WindowSource,  # noqa: ARG002, nothing is left to choose
+        train: Samples,
+        validation: Samples,  # noqa: ARG002, nothing is left to choose
     ) -> Mapping[str, float]:
         """Learn the offset on `train`."""
         sums, windows = [], 0
@@ -144,7 +144,7 @@ class _Regression(_ClosedForm, ABC):
     def _frames(self, rows: Tensor) -> Tensor:
         """(rows, outputs) -> (B, T, P)."""
 
-    def fit(self, train: WindowSource, validation: WindowSource) -> Mapping[str, float]:
+    def fit(self, train: Samples, validation: Samples) -> Mapping[str, float]:
         """Learn on `train`; return the `penalty` with the least joint error on `validation`.
 
         `at_grid_end` is added where a wider grid of penalties might do better.

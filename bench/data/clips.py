@@ -32,7 +32,10 @@ class Skeleton:
     """Joint names in order, the root joints (their mean is the origin in 3D), and named groups.
 
     groups: column name -> joint indices, under the joints' right names. published_groups: the
-    same as an earlier evaluation printed them, where it mislabelled joints (spec 3.7 q6).
+    same as an earlier evaluation printed them, where it mislabelled joints (spec 3.7 q6). copies:
+    for each joint, how many joints of the original skeleton have its position, itself included,
+    and fixed: how many never move; both count in the published mean of motion prediction
+    (spec 4.5). parents: for each joint the index of its parent, -1 for the origin; draws bones.
     """
 
     name: str
@@ -40,6 +43,9 @@ class Skeleton:
     root: tuple[int, ...] = ()
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     published_groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    copies: tuple[int, ...] = ()
+    fixed: int = 0
+    parents: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,6 +76,19 @@ SMPL_24 = Skeleton(
     ),
 )  # fmt: skip
 
+# The joints of Human3.6M's 32 that motion prediction is about; the hip is the origin (spec 4.3).
+H36M_22 = Skeleton(
+    "h36m-22",
+    (
+        "rknee", "rankle", "rfoot", "rtoe", "lknee", "lankle", "lfoot", "ltoe", "spine", "neck",
+        "head", "headtop", "lshoulder", "lelbow", "lwrist", "lthumb", "lhand", "rshoulder",
+        "relbow", "rwrist", "rthumb", "rhand",
+    ),
+    copies=(1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 2, 1, 2, 1, 1, 2, 1, 2),
+    fixed=4,
+    parents=(-1, 0, 1, 2, -1, 4, 5, 6, -1, 8, 9, 10, 9, 12, 13, 14, 14, 9, 17, 18, 19, 19),
+)  # fmt: skip
+
 SKELETONS: dict[str, Skeleton] = {
-    skeleton.name: skeleton for skeleton in (H36M_17, BODY_14, JHMDB_15, HOURGLASS_14, SMPL_24)
+    skeleton.name: skeleton for skeleton in (H36M_17, H36M_22, BODY_14, JHMDB_15, HOURGLASS_14, SMPL_24)
 }

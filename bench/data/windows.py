@@ -51,7 +51,7 @@ class Windows:
 
     detected, truth: (N, P) float32 with the clips end to end, a clip shorter than T padded with
     zeros; starts: (n,) first frames; most: at most so many windows, evenly spread, when they are
-    read by `batches`. A `WindowSource`.
+    read by `batches`. A `bench.contracts.Samples`.
     """
 
     def __init__(
