@@ -1,6 +1,7 @@
 """Parts that the trainable methods share: fixed interpolation, multi-head attention, start values.
 
-Axes: B windows, T frames, Q + 1 keyframes, P pose values, C channels, H heads.
+Axes: B windows, T frames, Q + 1 keyframes, P pose values, C channels; H heads or, in `Span`,
+frames of history.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from scipy.interpolate import interp1d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Span, Window
 
 Interpolation = Literal["nearest", "linear", "quadratic", "cubic"]
 
@@ -47,6 +48,21 @@ def check_keyframes(keyframes: Tensor, window: Window) -> None:
             found=tuple(keyframes.shape),
             expected=f"(B, {window.keyframes}, {window.pose})",
         )
+
+
+def check_history(history: Tensor, span: Span) -> None:
+    """BadInput unless a history is (B, H, P) of this span."""
+    if history.ndim != 3 or history.shape[1:] != (span.history, span.pose):
+        raise BadInput(
+            "the history does not fit the span",
+            found=tuple(history.shape),
+            expected=f"(B, {span.history}, {span.pose})",
+        )
+
+
+def joint_distance(difference: Tensor, dims: int) -> Tensor:
+    """Length of each joint's part of differences of flat poses: (..., P) -> (..., J)."""
+    return torch.linalg.vector_norm(difference.unflatten(-1, (-1, dims)), dim=-1)
 
 
 def check_positive(options: object, *names: str) -> None:
