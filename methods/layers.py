@@ -6,6 +6,7 @@ frames of history.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -40,6 +41,14 @@ def interpolation_matrix(kind: Interpolation, window: Window) -> Tensor:
     return torch.as_tensor(matrix, dtype=torch.float32)
 
 
+def cosines(frames: int) -> Tensor:
+    """The orthonormal discrete cosine transform over so many frames, (frames, frames)."""
+    i = torch.arange(frames, dtype=torch.float64)
+    rows = torch.cos(math.pi * i[:, None] * (i + 0.5) / frames) * math.sqrt(2 / frames)
+    rows[0] /= math.sqrt(2)
+    return rows.float()
+
+
 def check_keyframes(keyframes: Tensor, window: Window) -> None:
     """BadInput unless keyframes are (B, Q+1, P) of this window."""
     if keyframes.ndim != 3 or keyframes.shape[1:] != (window.keyframes, window.pose):
@@ -62,7 +71,9 @@ def check_history(history: Tensor, span: Span) -> None:
 
 def joint_distance(difference: Tensor, dims: int) -> Tensor:
     """Length of each joint's part of differences of flat poses: (..., P) -> (..., J)."""
-    return torch.linalg.vector_norm(difference.unflatten(-1, (-1, dims)), dim=-1)
+    joints = difference.reshape(*difference.shape[:-1], -1, dims)
+    lengths: Tensor = torch.linalg.vector_norm(joints, dim=-1)
+    return lengths
 
 
 def check_positive(options: object, *names: str) -> None:

@@ -6,7 +6,6 @@ spec 5.3. Axes: B histories, H frames of history, P pose values.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.contracts import Adopted, BadInput, Span
-from methods.layers import check_history, check_positive, joint_distance
+from methods.layers import check_history, check_positive, cosines, joint_distance
 
 _PUBLISHED = (r"^motion_transformer\.transformer\.", "motion_mlp.mlps.")
 _BLOCK = re.compile(r"^motion_mlp\.mlps\.(\d+)\.")
@@ -53,9 +52,7 @@ class SiMLPe(nn.Module):
         self.span = span
         self.step = options.step
         self.motion_fc_in = nn.Linear(span.pose, span.pose)
-        self.motion_mlp = nn.ModuleDict(
-            {"mlps": nn.ModuleList(_Block(span.history, span.pose) for _ in range(options.blocks))}
-        )
+        self.motion_mlp = _Blocks(options.blocks, span)
         self.motion_fc_out = nn.Linear(span.pose, span.pose)
         _start_near_zero(self.motion_fc_out)
         self.register_buffer("dct", cosines(span.history), persistent=False)
@@ -70,10 +67,7 @@ class SiMLPe(nn.Module):
 
     def network(self, x: Tensor) -> Tensor:
         """(H, B, P) cosine coefficients -> those of the displacement from the last frame."""
-        x = self.motion_fc_in(x)
-        for block in self.motion_mlp["mlps"]:  # type: ignore[union-attr]
-            x = block(x)
-        refined: Tensor = self.motion_fc_out(x)
+        refined: Tensor = self.motion_fc_out(self.motion_mlp.mlps(self.motion_fc_in(x)))
         return refined
 
     def loss(self, history: Tensor, future: Tensor) -> Tensor:
@@ -85,8 +79,7 @@ class SiMLPe(nn.Module):
         if self.training:
             backwards = torch.rand(len(clips), device=clips.device) < 0.5
             clips = torch.where(backwards[:, None, None], clips.flip(1), clips)
-        history, future = clips.split([self.span.history, self.step], dim=1)
-        missing = self._next(history) - future
+        missing = self._next(clips[:, : -self.step]) - clips[:, -self.step :]
         error = joint_distance(missing, self.span.dims).mean()
         if self.step > 1:
             error = error + joint_distance(missing.diff(dim=1), self.span.dims).mean()
@@ -166,12 +159,12 @@ class _Block(nn.Module):
         return added
 
 
-def cosines(frames: int) -> Tensor:
-    """The orthonormal discrete cosine transform over so many frames, (frames, frames)."""
-    i = torch.arange(frames, dtype=torch.float64)
-    rows = torch.cos(math.pi * i[:, None] * (i + 0.5) / frames) * math.sqrt(2 / frames)
-    rows[0] /= math.sqrt(2)
-    return rows.float()
+class _Blocks(nn.Module):
+    """The blocks under the published key `mlps`."""
+
+    def __init__(self, blocks: int, span: Span) -> None:
+        super().__init__()
+        self.mlps = nn.Sequential(*(_Block(span.history, span.pose) for _ in range(blocks)))
 
 
 def _over_time(matrix: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
