@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from bench import __version__
+from bench.cli_show import show
 
 _BUDGETS = ("smoke", "quick", "paper")
 _DEVICES = ("auto", "cpu", "cuda")
@@ -111,7 +112,16 @@ def _table_options(command: Callable[..., None]) -> Callable[..., None]:
                 help="Other metrics than the table's, the leading one first.",
             ),
             click.option(
-                "--protocol", help="Another protocol than the table's: deciwatch or full."
+                "--protocol", help="Another protocol than the table's: `bench list protocols`."
+            ),
+            click.option(
+                "--checkpoints",
+                multiple=True,
+                type=click.Path(path_type=Path),
+                help="File or folder with published weights to evaluate; repeatable.",
+            ),
+            click.option(
+                "--by", type=click.Choice(("action",)), help="A column for each action besides."
             ),
             click.option(
                 "--selection",
@@ -238,6 +248,9 @@ def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None
         lines = prepared(name, data, device, budget, progress.say)
     for line in lines:
         click.echo(line)
+
+
+main.add_command(show)
 
 
 @main.command()

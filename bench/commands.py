@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench import config as configs
 from bench import registry
-from bench.config import Selection, TableConfig
+from bench.config import Column, Row, Selection, TableConfig
 from bench.contracts import BadInput
 from bench.results import Cell, Result, Results, check_writable
 
 if TYPE_CHECKING:
+    from bench.checkpoints import Foreign
     from bench.data.clips import Dataset
     from bench.report.table import Table
 
@@ -57,6 +58,8 @@ class Request:
     workers: int | None = None
     plugins: tuple[Path, ...] = ()
     out: Path = Path("out")
+    checkpoints: tuple[Path, ...] = ()
+    by: Literal["action"] | None = None
     compute: bool = True
     track: bool = True
     command: str = ""
@@ -91,13 +94,13 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     Everything the user may have got wrong is found before anything is computed. BadInput when
     it is, and when no cell is left to run.
     """
-    config, datasets, folders, device = _ready(request, progress)
+    config, datasets, folders, device, published = _ready(request, progress)
     from bench import report
     from bench.engines import run_jobs
     from bench.plan import plan
     from bench.report.build import build
     from bench.report.table import Run
-    from bench.run import Job
+    from bench.run import jobs_for
     from bench.tracking import Tracker
 
     cells = plan(
@@ -106,16 +109,17 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     if not cells:
         raise BadInput("nothing to run: the table has no cell for these methods and datasets")
     results = Results(request.out)
+    _keep(published, cells, request)
     began = time.perf_counter()
     stored = {cell.key: results.get(cell) for cell in cells}
     todo = [cell for cell in cells if _wanted(stored[cell.key], request)]
     again = {cell.key for cell in todo}
     kept = [result for key, result in stored.items() if result and key not in again]
     fresh: list[Result] = []
-    jobs = [
-        Job(cell, folders[cell.dataset], device, request.plugins) for cell in _costly_first(todo)
-    ]
-    progress.begin(len(jobs), len(kept))
+    jobs = jobs_for(
+        todo, folders, device, request.out, plugins=request.plugins, anew=request.redo == "all"
+    )
+    progress.begin(len(todo), len(kept))
     tracker = Tracker(request.out, request.table) if request.track else None
     computed = run_jobs(jobs, workers=_workers(request), tell=progress.tell)
     # Closing stops the workers at once when anything here is interrupted.
@@ -134,6 +138,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
             planned=cells,
             datasets={row.dataset: configs.dataset_config(row.dataset) for row in config.rows},
             every_frame=[c.method for c in config.columns if registry.kind(c.method) == "refiner"],
+            by=request.by,
             run=Run(
                 computed=len(fresh),
                 earlier=len(kept),
@@ -168,11 +173,14 @@ class _Untracked:
 
 def _ready(
     request: Request, progress: Progress
-) -> tuple[TableConfig, dict[str, Dataset], dict[str, Path], str]:
-    """The table as asked for, its datasets opened, the device: everything that can be refused."""
+) -> tuple[TableConfig, dict[str, Dataset], dict[str, Path], str, list[Foreign]]:
+    """The table as asked for, its datasets opened, the device and the published weights.
+
+    Everything that can be refused.
+    """
+    from bench import checkpoints
     from bench.data import catalogue, store
-    from bench.plan import budget_named, chosen_table
-    from bench.protocols import protocol
+    from bench.plan import budget_named, check_task, chosen_table
 
     for plugin in request.plugins:
         registry.load_plugin(plugin)
@@ -180,13 +188,15 @@ def _ready(
         configs.table_config(request.table), request.methods, request.datasets, request.budget
     )
     if request.protocol is not None:
-        config = config.model_copy(update={"protocol": request.protocol})
+        config = _under(config, request.protocol)
     if request.metrics is not None:
         config = config.model_copy(update={"metrics": request.metrics, "details": ()})
-    protocol(config.protocol)
     budget_named(request.budget)
+    check_task(config)
     _check_metrics(config)
     check_writable(request.out)
+    published = [each for path in request.checkpoints for each in checkpoints.find(path)]
+    config = _with_published(config, published)
     device = device_named(request.device)
     roots = catalogue.data_roots(request.data)
     folders = {
@@ -201,17 +211,56 @@ def _ready(
         for row in config.rows
     }
     datasets = {name: store.load(folder) for name, folder in folders.items()}
-    return config, datasets, folders, device
+    return config, datasets, folders, device, published
+
+
+def _under(config: TableConfig, protocol: str) -> TableConfig:
+    """A table under one protocol: each dataset once, published values of that protocol alone."""
+    rows = {}
+    for row in config.rows:
+        if config.protocol_of(row) == protocol or row.protocol is None:
+            rows[row.dataset] = row.model_copy(update={"protocol": None})
+        else:
+            rows.setdefault(row.dataset, Row(dataset=row.dataset))
+    return config.model_copy(update={"protocol": protocol, "rows": tuple(rows.values())})
+
+
+def _with_published(config: TableConfig, published: Sequence[Foreign]) -> TableConfig:
+    """A table with a column for every published model, behind its method's own."""
+    columns = list(config.columns)
+    for foreign in published:
+        column = Column(
+            method=foreign.method,
+            options=dict(foreign.adopted.options),
+            geometry=dict(foreign.adopted.geometry),
+            label=foreign.label,
+            weights=foreign.digest,
+            beyond=True,
+        )
+        places = [i for i, other in enumerate(columns) if other.method == foreign.method]
+        columns.insert(places[-1] + 1 if places else len(columns), column)
+    return config.model_copy(update={"columns": tuple(columns)})
+
+
+def _keep(published: Sequence[Foreign], cells: Sequence[Cell], request: Request) -> None:
+    """Put published weights where trained ones are kept."""
+    from bench.weights import Weights
+
+    weights = Weights(request.out)
+    by_digest = {foreign.digest: foreign.adopted.state for foreign in published}
+    for cell in cells:
+        if cell.weights and weights.load(cell) is None:
+            weights.save(cell, by_digest[cell.weights], {})
 
 
 def _check_metrics(config: TableConfig) -> None:
     """Raise BadInput unless every dataset of the table has every one of its metrics."""
     from bench.metrics import metric_info
-    from bench.protocols import space_metrics
+    from bench.protocols import metrics_of
 
     for row in config.rows:
         space = configs.dataset_config(row.dataset).space
-        known = space_metrics(space)
+        known = metrics_of(config.protocol_of(row), space)
         for metric in (*config.metrics, *config.details):
             metric_info(metric)
             if metric.partition(":")[0] not in known:
@@ -227,11 +276,6 @@ def _wanted(stored: Result | None, request: Request) -> bool:
     if stored is None or request.redo == "all":
         return True
     return request.redo == "failed" and stored.status == "failed"
-
-
-def _costly_first(cells: Sequence[Cell]) -> list[Cell]:
-    """Trained cells first, so that no core waits for the longest one at the end."""
-    return sorted(cells, key=lambda cell: cell.training is None)
 
 
 def _workers(request: Request) -> int:

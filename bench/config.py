@@ -81,13 +81,14 @@ class MethodConfig(Strict):
 class Budget(Strict):
     """configs/budgets.yaml: how long to train, how many seeds, how much is looked at.
 
-    training: what overrides every method's own settings; standin: the same on stand-ins, whose
-    clips are fewer.
+    training: what overrides every method's own settings; prediction: the same for motion
+    prediction, whose windows are cheaper; standin: the same on stand-ins, whose clips are fewer.
     """
 
     summary: str
     seeds: int = Field(ge=1)
     training: dict[str, Any] = {}
+    prediction: dict[str, Any] = {}
     standin: dict[str, Any] = {}
     fit_windows: int | None = Field(None, ge=1)
     validations: int = Field(1, ge=1)
@@ -153,35 +154,52 @@ class DatasetConfig(Strict):
 
 
 class Row(Strict):
-    """A row of a table: a dataset, and the published values of its entries by column label."""
+    """A row of a table: a dataset, and the published values of its entries by column key.
+
+    protocol: the row's own, where one table shows several; action: only its clips.
+    """
 
     dataset: str
+    protocol: str | None = None
+    action: str | None = None
     published: dict[str, tuple[float, ...]] = {}
     note: str = ""
 
 
 class Column(Strict):
-    """A column of a table: a method, perhaps under a preset other than the budget's."""
+    """A column of a table: a method, perhaps under a preset other than the budget's.
+
+    geometry, weights: of published weights (`bench.checkpoints`), which are not trained here.
+    """
 
     method: str
     preset: str | None = None
     options: dict[str, Any] = {}
     label: str | None = None
     beyond: bool = False
+    geometry: dict[str, int] = {}
+    weights: str = ""
 
     @property
     def key(self) -> str:
-        """What `published` and the rows refer to: method, or method:preset."""
-        return self.method if self.preset is None else f"{self.method}:{self.preset}"
+        """What `published` and the rows refer to: method, method:preset or method@weights."""
+        key = self.method if self.preset is None else f"{self.method}:{self.preset}"
+        return f"{key}@{self.weights}" if self.weights else key
 
 
 class TableConfig(Strict):
-    """tables/NAME.yaml: what a table compares, under which protocol, beside which numbers."""
+    """tables/NAME.yaml: what a table compares, under which protocol, beside which numbers.
+
+    layout: 'entries' has one entry for a method on a dataset, with the first metric and the others
+    in brackets; 'metrics' has one line for a method and a column for every metric of every row;
+    interval: K, for recovery; reference: the method that gains are measured from.
+    """
 
     title: str
+    layout: Literal["entries", "metrics"] = "entries"
     metrics: tuple[str, ...]
     details: tuple[str, ...] = ()
-    interval: int = Field(ge=1)
+    interval: int = Field(10, ge=1)
     protocol: str
     reference: str
     columns: tuple[Column, ...]
@@ -201,6 +219,10 @@ class TableConfig(Strict):
                         f"{row.dataset}: '{key}' has more values than there are metrics"
                     )
         return self
+
+    def protocol_of(self, row: Row) -> str:
+        """The protocol of a row: its own, or the table's."""
+        return row.protocol or self.protocol
 
 
 Preset.model_rebuild()

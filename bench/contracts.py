@@ -128,6 +128,9 @@ class Span:
         return self.joints * self.dims
 
 
+Geometry = Window | Span
+
+
 class Samples(Protocol):
     """What is given and what is wanted, for one split, as closed-form methods may read it.
 
@@ -195,6 +198,23 @@ class Prediction(Method, Protocol):
         with one model for each horizon takes the model made for so many frames.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """Published weights as a method can use them, from the files of one folder.
+
+    options, geometry (`history` and `future`): what to build the method with; state: what its
+    `load_state_dict` takes, strictly; files: the names of the files it came from. A class that
+    can use foreign weights has a classmethod `adopt(files) -> list[Adopted]`: it is handed the
+    state dicts of a folder by file name, and gives one entry for each model that it finds, none
+    where nothing is its own.
+    """
+
+    options: Mapping[str, Any]
+    geometry: Mapping[str, int]
+    state: Mapping[str, Tensor]
+    files: tuple[str, ...]
 
 
 @runtime_checkable

@@ -28,14 +28,14 @@ _queue: Queue[_Message | None] | None = None
 
 
 def run_jobs(jobs: Sequence[Job], *, workers: int, tell: Tell) -> Generator[Result, None, None]:
-    """Compute cells and yield results as they are done; a dead worker fails only its own cell.
+    """Compute cells and yield results as they are done; a dead worker fails only its own job.
 
     workers: processes on the CPU; cells on a GPU run one after another in this process. Closing
     the generator kills the workers; only the cells in flight are lost.
     """
     here = [job for job in jobs if job.device != "cpu"]
     for job in here:
-        yield compute(job, tell)
+        yield from compute(job, tell)
     rest = [job for job in jobs if job.device == "cpu"]
     lost: list[Job] = []
     if rest:
@@ -45,11 +45,8 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, tell: Tell) -> Generator[Resu
         again: list[Job] = []
         yield from _spread([job], 1, tell, again)
         if again:
-            yield Result(
-                cell=job.cell,
-                status="failed",
-                error="the process died; it may have run out of memory",
-            )
+            died = "the process died; it may have run out of memory"
+            yield from (Result(cell=cell, status="failed", error=died) for cell in job.cells)
 
 
 def _spread(jobs: Sequence[Job], workers: int, tell: Tell, lost: list[Job]) -> Iterator[Result]:
@@ -62,10 +59,12 @@ def _spread(jobs: Sequence[Job], workers: int, tell: Tell, lost: list[Job]) -> I
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(queue,))
     try:
-        futures: dict[Future[Result], Job] = {pool.submit(_work, job): job for job in jobs}
+        futures: dict[Future[tuple[Result, ...]], Job] = {
+            pool.submit(_work, job): job for job in jobs
+        }
         for future in as_completed(futures):
             try:
-                yield future.result()
+                yield from future.result()
             except BrokenProcessPool:
                 lost.append(futures[future])
     except BaseException:
@@ -104,7 +103,7 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def _work(job: Job) -> Result:
+def _work(job: Job) -> tuple[Result, ...]:
     queue = _queue
     if queue is None:
         raise RuntimeError("a worker was used before it was started")

@@ -13,8 +13,7 @@ from bench.contracts import Method, Recovery, Refiner, Window
 from bench.data.clips import Array, Dataset, Split
 from bench.data.missing import fill_missing
 from bench.data.windows import Windows, model_space
-from bench.protocols import Protocol, merge
-from bench.protocols import protocol as named
+from bench.protocols import FULL, Protocol, merge
 from bench.results import ClipScore, Scored
 
 _BATCH = 256
@@ -111,9 +110,8 @@ def window_error(method: Recovery, source: Windows, most: int | None) -> float:
 
 def full_rate(dataset: Dataset, split: Split = "test") -> dict[str, float]:
     """The estimator's own errors on all frames of a split, unwindowed, averaged over frames."""
-    protocol = named("full")
-    return protocol.summarise(
-        protocol.score(
+    return FULL.summarise(
+        FULL.score(
             model_space(clip, clip.detected),
             model_space(clip, clip.truth),
             skeleton=dataset.skeleton,

@@ -21,10 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.contracts import BadInput
+from bench.data.placing import Placing, Scene
 
 Progress = Callable[[int, int, str], None]
 
 JOINTS = 16
+# About so many frames tell means and deviations.
+_STANDARD = 100_000
 IMAGE_WIDTH = 1000.0
 
 # Left and right exchanged: the detector's order, and h36m-17 without the hip.
@@ -39,7 +42,9 @@ class LifterConfig:
     Every epoch sees one frame of each `stride` neighbours (which one is drawn anew); the rate
     falls exponentially from `lr` to `lr * final` over all steps. mirror: half of every batch is
     seen with left and right exchanged, and so is every frame that is lifted, whose pose is the
-    mean of both; the original does not do so, but had no need to spare subjects for validation.
+    mean of both. turned, degrees, shift, scale: how people are placed elsewhere in the room while
+    training, see `bench.data.placing.Placing`. The original has neither, but had no need to spare
+    subjects for validation.
     """
 
     width: int = 1024
@@ -51,7 +56,16 @@ class LifterConfig:
     epochs: int = 200
     stride: int = 1
     mirror: bool = True
+    turned: float = 0.0
+    degrees: float = 0.0
+    shift: float = 0.0
+    scale: float = 0.0
     seed: int = 0
+
+    @property
+    def placing(self) -> Placing:
+        """How people are placed elsewhere in the room."""
+        return Placing(self.turned, self.degrees, self.shift, self.scale)
 
 
 class _Layer(nn.Module):
@@ -127,14 +141,13 @@ class Lifter(nn.Module):
 
 def train(
     config: LifterConfig,
-    pixels: NDArray[np.float32],
-    poses: NDArray[np.float32],
+    scene: Scene,
     *,
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: Progress = lambda _done, _all, _text: None,
 ) -> Lifter:
-    """Train a lifter on (N, 16, 2) pixels and (N, 16, 3) millimetres relative to the hip.
+    """Train a lifter on the detections and poses of a scene.
 
     checkpoint: a file that receives the state after every epoch; an interrupted training goes on
     from it, to the same numbers as an uninterrupted one. progress: called with (epochs done, all
@@ -142,13 +155,15 @@ def train(
     """
     torch.manual_seed(config.seed)
     model = Lifter(config).to(device)
-    inputs, targets = torch.from_numpy(pixels), torch.from_numpy(poses)
-    model.standardise(inputs, targets)
-    inputs, targets = inputs.to(device), targets.to(device)
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    samples = len(inputs) // config.stride
+    frames = len(scene.pixels)
+    samples = frames // config.stride
     if samples < 2:
-        raise BadInput("too few frames to train a lifter", found=len(inputs))
+        raise BadInput("too few frames to train a lifter", found=frames)
+    scene = scene.to(device)
+    seen = torch.arange(0, frames, max(frames // _STANDARD, 1), device=device)
+    pixels, poses = scene.placed(seen, config.placing)
+    model.standardise(pixels, poses[:, 1:])
+    optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     batch = min(config.batch, samples)
     steps = samples // batch
     schedule = torch.optim.lr_scheduler.ExponentialLR(
@@ -165,7 +180,8 @@ def train(
         model.train()
         total = torch.zeros((), device=device)
         for index in chosen:
-            x, y = inputs[index], targets[index]
+            x, y = scene.placed(index, config.placing)
+            y = y[:, 1:]
             if config.mirror:
                 half = len(index) // 2
                 x = torch.cat([x[:half], _mirror(x[half:], _MIRROR_INPUT, IMAGE_WIDTH)])

@@ -13,6 +13,7 @@ from bench.config import (
     Row,
     Selection,
     TableConfig,
+    Task,
     Training,
     budgets,
     dataset_config,
@@ -22,9 +23,9 @@ from bench.config import (
 )
 from bench.contracts import BadInput
 from bench.data.clips import Dataset
-from bench.data.windows import window_of
-from bench.protocols import protocol
+from bench.protocols import protocol, protocol_names
 from bench.results import Cell
+from bench.tasks import SETTINGS
 
 
 def budget_named(name: str) -> Budget:
@@ -66,7 +67,30 @@ def chosen_table(
     for column in columns:
         preset = method_config(column.method).presets[preset_name(column, budget)]
         registry.resolve_options(column.method, {**preset.options, **column.options})
-    return config.model_copy(update={"columns": columns, "rows": rows})
+    chosen_config = config.model_copy(update={"columns": columns, "rows": rows})
+    check_task(chosen_config)
+    return chosen_config
+
+
+def check_task(config: TableConfig) -> Task:
+    """What a table is about; BadInput when its rows, methods and protocols do not agree on it."""
+    task = protocol(config.protocol).task
+    for row in config.rows:
+        if protocol(config.protocol_of(row)).task != task:
+            raise BadInput(
+                f"the protocol {row.protocol} of {row.dataset} is not for {task}",
+                hint=f"choose one of {', '.join(_names_of(task))}",
+            )
+        if dataset_config(row.dataset).task != task:
+            raise BadInput(f"{row.dataset} is not for {task}", hint="see `bench list datasets`")
+    for column in config.columns:
+        if registry.task(column.method) != task:
+            raise BadInput(f"{column.method} is not for {task}", hint="see `bench list methods`")
+    return task
+
+
+def _names_of(task: Task) -> list[str]:
+    return [name for name in protocol_names() if protocol(name).task == task]
 
 
 def plan(
@@ -89,7 +113,9 @@ def plan(
         for row in config.rows
         if row.dataset in datasets
         for column in config.columns
-        for cell in _cells(config, column, datasets[row.dataset], budget, limits, seeds, selection)
+        for cell in _cells(
+            config, row, column, datasets[row.dataset], budget, limits, seeds, selection
+        )
     ]
 
 
@@ -107,6 +133,7 @@ def preset_name(column: Column, budget: str) -> str:
 
 def _cells(
     config: TableConfig,
+    row: Row,
     column: Column,
     dataset: Dataset,
     budget: str,
@@ -119,50 +146,59 @@ def _cells(
     name = preset_name(column, budget)
     preset = method_config(method).presets[name]
     change = preset.datasets.get(dataset.name, PresetChange())
-    trainable = registry.kind(method) == "trainable"
+    used = protocol(config.protocol_of(row))
+    trained = registry.kind(method) == "trainable" and not column.weights
     training = None
-    if trainable:
+    if trained:
+        longer = limits.prediction if used.task == "prediction" else {}
         shorter = limits.standin if dataset.standin else {}
         own = getattr(cls, "training_defaults", {})
-        merged = {**own, **preset.training, **change.training, **limits.training, **shorter}
-        training = parse(merged, Training, f"training of {method}")
+        merged = {**own, **preset.training, **change.training, **limits.training}
+        training = parse({**merged, **longer, **shorter}, Training, f"training of {method}")
         if training.epochs is None and training.windows is None:
             raise BadInput(
                 f"the preset '{name}' of {method} does not say how long to train",
                 hint="take --budget quick, or a preset with epochs",
             )
-    intervals = change.intervals or preset.intervals or dataset_config(dataset.name).intervals
-    window = window_of(dataset, config.interval, intervals)
-    for clip in dataset.clips["test"]:
-        protocol(config.protocol).starts(clip.frames, window, f"{clip.name} of {dataset.name}")
+    about = dataset_config(dataset.name)
+    if used.task == "recovery":
+        intervals = change.intervals or preset.intervals or about.intervals
+        geometry = {"interval": config.interval, "intervals": intervals}
+    else:
+        geometry = {
+            "history": preset.history or about.history,
+            "future": preset.future or about.future,
+            **column.geometry,
+        }
+    setting = SETTINGS[used.task]
+    setting.check(dataset, used, setting.geometry(dataset, geometry))
     said: dict[str, Any] = {"test_clips": limits.test_clips}
-    if trainable:
+    if trained:
         said |= {
             "validations": limits.validations,
             "validation_windows": limits.validation_windows,
         }
     if registry.kind(method) == "fitted":
         said["fit_windows"] = limits.fit_windows
+    options = column.options if column.weights else {**preset.options, **change.options}
     return [
         Cell(
             dataset=dataset.name,
             fingerprint=dataset.fingerprint,
             method=method,
-            preset=name,
+            preset="published" if column.weights else name,
             revision=cls.revision,
-            options=registry.resolve_options(
-                method, {**preset.options, **change.options, **column.options}
-            ),
-            training=training.model_dump() if training else None,
-            interval=config.interval,
-            intervals=intervals,
-            protocol=config.protocol,
+            options=registry.resolve_options(method, {**options, **column.options}),
+            training=training.model_dump(mode="json") if training else None,
+            geometry=geometry,
+            protocol=used.name,
             budget=budget,
             limits=said,
-            selection=selection if trainable else "last",
+            selection=selection if trained else "last",
             seed=seed,
+            weights=column.weights,
         )
-        for seed in range((seeds or limits.seeds) if trainable else 1)
+        for seed in range((seeds or limits.seeds) if trained else 1)
     ]
 
 

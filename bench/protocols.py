@@ -1,5 +1,7 @@
 """Protocols: what turns recovered windows into one number (docs/protocols.md).
 
+Those of motion prediction are in `bench.horizons`; `protocol` finds both.
+
 Axes: N windows of T frames, B windows, P = J*D values of a flat pose, F scored frames of one clip.
 Model space: 3D in metres relative to the root, 2D divided by the image's width and height, 6D
 rotations.
@@ -7,21 +9,22 @@ rotations.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench import metrics
-from bench.config import nearest_names
+from bench import horizons, metrics
+from bench.config import Task, nearest_names
 from bench.contracts import BadInput, Window
 from bench.data.clips import Array, Skeleton, Space, to_root
+from bench.horizons import HorizonProtocol
 from bench.metrics import Float
+from bench.stats import weighted_means
 
 Boxes = NDArray[np.number[Any]]
 Score = dict[str, tuple[float, float]]
@@ -57,6 +60,8 @@ class Protocol:
     pool_frames: bool
     right_names: bool
     whole_pixels: bool
+
+    task: ClassVar[Task] = "recovery"
 
     def starts(self, frames: int, window: Window, clip: str = "") -> NDArray[np.int64]:
         """The first frame of every window in a clip of so many frames: 0, K, 2K, ... up to L - T.
@@ -135,13 +140,7 @@ class Protocol:
 
     def summarise(self, scores: Iterable[Mapping[str, tuple[float, float]]]) -> dict[str, float]:
         """The weighted mean over clips of every metric, from what `score` gave for each."""
-        totals: dict[str, float] = defaultdict(float)
-        weights: dict[str, float] = defaultdict(float)
-        for score in scores:
-            for name, (value, weight) in score.items():
-                totals[name] += value * weight
-                weights[name] += weight
-        return {name: total / weights[name] for name, total in totals.items()}
+        return weighted_means(scores)
 
 
 def _means(values: Mapping[str, Float]) -> Score:
@@ -177,16 +176,28 @@ _PROTOCOLS = {
 }
 
 
+# Scores every frame once: how an estimator itself is judged.
+FULL = _PROTOCOLS["full"]
+
+_ALL: dict[str, Protocol | HorizonProtocol] = {**_PROTOCOLS, **horizons.PROTOCOLS}
+
+
 def protocol_names() -> list[str]:
     """Every protocol."""
-    return sorted(_PROTOCOLS)
+    return sorted(_ALL)
 
 
-def protocol(name: str) -> Protocol:
+def protocol(name: str) -> Protocol | HorizonProtocol:
     """A protocol by name; BadInput with the nearest names when there is none."""
-    if name not in _PROTOCOLS:
-        raise BadInput(f"unknown protocol '{name}'", hint=nearest_names(name, _PROTOCOLS))
-    return _PROTOCOLS[name]
+    if name not in _ALL:
+        raise BadInput(f"unknown protocol '{name}'", hint=nearest_names(name, _ALL))
+    return _ALL[name]
+
+
+def metrics_of(name: str, space: Space) -> tuple[str, ...]:
+    """The metrics that a protocol gives for a dataset of a space."""
+    used = protocol(name)
+    return space_metrics(space) if isinstance(used, Protocol) else tuple(horizons.METRICS)
 
 
 def merge(windows: Tensor, starts: NDArray[np.int64], frames: int) -> Tensor:

@@ -16,7 +16,10 @@ from typing import Any, Literal
 
 from bench.contracts import BadInput
 
-FORMAT = 1
+FORMAT = 2
+
+# A preset is a name for options and training, a budget one for training and limits.
+_NAMES = ("preset", "budget")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Cell:
 
     fingerprint: of the dataset's clips; revision: of the method's code; options: every
     hyper-parameter, resolved; training: every optimiser setting, None where nothing is trained;
-    interval, intervals: K and Q; limits: what the budget leaves out (validation windows, ...).
+    geometry: `interval` and `intervals` (K, Q) or `history` and `future` (H, F); limits: what the
+    budget leaves out (validation windows, ...); weights: of published weights, a digest of them.
     """
 
     dataset: str
@@ -35,19 +39,27 @@ class Cell:
     revision: int
     options: Mapping[str, Any]
     training: Mapping[str, Any] | None
-    interval: int
-    intervals: int
+    geometry: Mapping[str, int]
     protocol: str
     budget: str
     limits: Mapping[str, Any]
     selection: str
     seed: int
+    weights: str = ""
 
     @property
     def key(self) -> str:
         """A name for the cell's file, from what changes its numbers."""
-        # A preset is a name for options and training, a budget one for training and limits.
-        said = {k: v for k, v in asdict(self).items() if k not in ("preset", "budget")}
+        return self._named(*_NAMES)
+
+    @property
+    def training_key(self) -> str:
+        """A name for its weights: the same for cells that differ in how they are scored alone."""
+        return self._named(*_NAMES, "protocol", scoring=("test_clips",))
+
+    def _named(self, *without: str, scoring: tuple[str, ...] = ()) -> str:
+        said = {k: v for k, v in asdict(self).items() if k not in without}
+        said["limits"] = {k: v for k, v in self.limits.items() if k not in scoring}
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
         return f"{self.dataset}_{self.method}_s{self.seed}_{digest[:16]}"
 

@@ -1,9 +1,9 @@
-"""One cell computed: dataset opened, method trained or fitted, test split scored."""
+"""Cells computed: dataset opened, method trained, fitted or taken as stored, test split scored."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from bench.results import Cell, Result
 
 if TYPE_CHECKING:
     from bench.data.clips import Dataset
+    from bench.tasks import Setting
 
 # Told as a cell goes on: its key, the share done (0 to 1), what it is at.
 Tell = Callable[[str, float, str], None]
@@ -23,16 +24,43 @@ _FAILURES = (*FOREIGN_ERRORS, BadInput, MemoryError)
 
 @dataclass(frozen=True)
 class Job:
-    """A cell with what is needed to compute it and does not change its numbers."""
+    """Cells that share their weights, with what is needed to compute them but moves no number.
 
-    cell: Cell
+    folder: of the dataset; out: where weights are kept; anew: train although weights are there.
+    """
+
+    cells: tuple[Cell, ...]
     folder: Path
     device: str
+    out: Path
     plugins: tuple[Path, ...] = ()
+    anew: bool = False
 
 
-def compute(job: Job, tell: Tell) -> Result:
-    """Compute one cell. An error of its method becomes a failed result, not an exception."""
+def jobs_for(
+    cells: Sequence[Cell],
+    folders: dict[str, Path],
+    device: str,
+    out: Path,
+    *,
+    plugins: tuple[Path, ...] = (),
+    anew: bool = False,
+) -> list[Job]:
+    """Cells grouped by the weights that they share, the costly ones first.
+
+    Trained cells come first, so that no core waits for the longest one at the end.
+    """
+    groups: dict[str, list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.training is None):
+        groups.setdefault(cell.training_key, []).append(cell)
+    return [
+        Job(tuple(group), folders[group[0].dataset], device, out, plugins, anew)
+        for group in groups.values()
+    ]
+
+
+def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
+    """Compute a job's cells. An error of their method makes failed results, not an exception."""
     import torch
 
     from bench import registry
@@ -41,7 +69,6 @@ def compute(job: Job, tell: Tell) -> Result:
 
     for plugin in job.plugins:
         registry.load_plugin(plugin)
-    cell = job.cell
     began = time.perf_counter()
     dataset = store.load(job.folder)
     about = {
@@ -53,81 +80,141 @@ def compute(job: Job, tell: Tell) -> Result:
         "fps": dataset.fps,
     }
 
-    def result(**rest: Any) -> Result:
+    def result(cell: Cell, **rest: Any) -> Result:
+        nonlocal began
         said = provenance(job.device, torch.get_num_threads())
         said["seconds"] = round(time.perf_counter() - began, 2)
+        began = time.perf_counter()
         return Result(cell=cell, dataset=about, provenance=said, **rest)
 
+    def failed(cell: Cell, error: BaseException) -> Result:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return result(cell, status="failed", error=text)
+
     try:
-        done = _measured(job, dataset, tell)
+        ready = _ready(job, dataset, tell)
     except _FAILURES as error:
-        return result(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
-    return result(status="done", **done)
+        return tuple(failed(cell, error) for cell in job.cells)
+    results = []
+    for cell in job.cells:
+        try:
+            results.append(result(cell, status="done", **_scored(cell, job, dataset, ready, tell)))
+        except _FAILURES as error:
+            results.append(failed(cell, error))
+    return tuple(results)
 
 
-def _measured(job: Job, dataset: Dataset, tell: Tell) -> dict[str, Any]:
-    """The fields of a result that its computation fills."""
+@dataclass(frozen=True)
+class _Ready:
+    """A method with its weights, and what the results say about them."""
+
+    method: Any
+    geometry: Any
+    about: dict[str, Any]
+
+
+def _setting(cell: Cell) -> Setting:
+    from bench.protocols import protocol
+    from bench.tasks import SETTINGS
+
+    return SETTINGS[protocol(cell.protocol).task]
+
+
+def _ready(job: Job, dataset: Dataset, tell: Tell) -> _Ready:
+    """The method of a job's cells: weights stored, trained or fitted, as the case may be."""
     import torch
 
     from bench import registry
+    from bench.contracts import Fitted
+    from bench.seeds import seed_for
+    from bench.weights import Weights
+
+    cell = job.cells[0]
+    geometry = _setting(cell).geometry(dataset, cell.geometry)
+    torch.manual_seed(seed_for(cell.dataset, cell.method, cell.seed, "start"))
+    method: Any = registry.build(cell.method, cell.options, geometry)
+    if isinstance(method, torch.nn.Module):
+        method.to(job.device)
+    about: dict[str, Any] = {}
+    learns = cell.training is not None or cell.weights or isinstance(method, Fitted)
+    if not learns:
+        return _Ready(method, geometry, about)
+    weights = Weights(job.out)
+    stored = None if job.anew and not cell.weights else weights.load(cell)
+    if stored is not None:
+        state, about = stored
+        method.load_state_dict(state)
+        if isinstance(method, torch.nn.Module):
+            method.eval()
+    elif cell.weights:
+        raise BadInput(
+            "the published weights are not in the output folder",
+            expected=cell.weights,
+            hint="run with --checkpoints",
+        )
+    else:
+        about = _learned(job, dataset, method, geometry, tell)
+        weights.save(cell, method.state_dict(), about)
+    return _Ready(method, geometry, {**about, "parameters": _size(method)})
+
+
+def _size(method: Any) -> int:
+    """How many numbers were learned."""
+    learned = method.parameters() if hasattr(method, "parameters") else method.state_dict().values()
+    return sum(tensor.numel() for tensor in learned)
+
+
+def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell) -> dict[str, Any]:
+    """Train or fit a method in place; what is to be said about it."""
     from bench.config import Training
-    from bench.contracts import Fitted, Trainable
     from bench.data.clips import Split
-    from bench.data.windows import Windows, window_of
-    from bench.evaluation import evaluate, window_error
-    from bench.protocols import protocol
     from bench.seeds import seed_for
     from bench.training import train
 
-    cell, device = job.cell, job.device
-    window = window_of(dataset, cell.interval, cell.intervals)
-    axes = (cell.dataset, cell.method, cell.seed)
-    torch.manual_seed(seed_for(*axes, "start"))
-    method = registry.build(cell.method, cell.options, window)
-    fields: dict[str, Any] = {}
-    if isinstance(method, Trainable) and cell.training is not None:
-        if isinstance(method, torch.nn.Module):
-            method.to(device)
-        source = Windows(dataset, "train", window, device)
-        judged = None
-        if cell.selection != "last":
-            split: Split = "test" if cell.selection == "test" else "validation"
-            judged = Windows(dataset, split, window, device)
-        trained = train(
-            method,
-            source,
-            Training(**cell.training),
-            seed=seed_for(*axes, "training"),
-            evaluations=cell.limits["validations"],
-            judge=None
-            if judged is None
-            else lambda: window_error(method, judged, cell.limits["validation_windows"]),
-            progress=lambda seen, total, loss: tell(
-                cell.key, 0.9 * seen / total, f"training, loss {loss:.4g}"
-            ),
-        )
-        fields["curve"] = trained.curve
-        fields["chosen"] = {"windows": float(trained.selected)}
-        fields["parameters"] = sum(p.numel() for p in method.parameters())
-    elif isinstance(method, Fitted):
+    cell, device = job.cells[0], job.device
+    setting = _setting(cell)
+    if cell.training is None:
         tell(cell.key, 0.0, "fitting")
-        fields["chosen"] = dict(
-            method.fit(
-                Windows(dataset, "train", window, device, most=cell.limits["fit_windows"]),
-                Windows(dataset, "validation", window, device),
-            )
+        chosen = method.fit(
+            setting.samples(dataset, "train", geometry, device, most=cell.limits["fit_windows"]),
+            setting.samples(dataset, "validation", geometry, device),
         )
-        fields["parameters"] = sum(t.numel() for t in method.state_dict().values())
-    used = protocol(cell.protocol)
-    scores, scored = evaluate(
+        return {"chosen": dict(chosen)}
+    source = setting.samples(dataset, "train", geometry, device)
+    judged = None
+    if cell.selection != "last":
+        split: Split = "test" if cell.selection == "test" else "validation"
+        judged = setting.samples(dataset, split, geometry, device)
+    trained = train(
         method,
+        source,
+        Training(**cell.training),
+        seed=seed_for(cell.dataset, cell.method, cell.seed, "training"),
+        evaluations=cell.limits["validations"],
+        judge=None
+        if judged is None
+        else lambda: setting.error(method, judged, cell.limits["validation_windows"]),
+        progress=lambda seen, total, loss: tell(
+            cell.key, 0.9 * seen / total, f"training, loss {loss:.4g}"
+        ),
+    )
+    return {"curve": trained.curve, "chosen": {"windows": float(trained.selected)}}
+
+
+def _scored(cell: Cell, job: Job, dataset: Dataset, ready: _Ready, tell: Tell) -> dict[str, Any]:
+    """The fields of a result that scoring the test split fills."""
+    from bench.protocols import protocol
+
+    used = protocol(cell.protocol)
+    scores, scored = _setting(cell).evaluate(
+        ready.method,
         dataset,
         "test",
         used,
-        window,
-        device=device,
+        ready.geometry,
+        device=job.device,
         most=cell.limits.get("test_clips"),
         progress=lambda done, total: tell(cell.key, 0.9 + 0.1 * done / total, "scoring"),
     )
     metrics = used.summarise([score.values for score in scores])
-    return {**fields, "metrics": metrics, "clips": scores, "scored": scored}
+    return {**ready.about, "metrics": metrics, "clips": scores, "scored": scored}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,3 +116,14 @@ def _resampled(table: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
         drawn = generator.integers(len(table), size=size)
         gains.append(_difference(np.stack([column[drawn].sum(1) for column in table.T], -1)))
     return np.concatenate(gains)
+
+
+def weighted_means(scores: Iterable[Mapping[str, tuple[float, float]]]) -> dict[str, float]:
+    """The weighted mean of every metric over clips that each have (value, weight) of it."""
+    totals: dict[str, float] = defaultdict(float)
+    weights: dict[str, float] = defaultdict(float)
+    for score in scores:
+        for name, (value, weight) in score.items():
+            totals[name] += value * weight
+            weights[name] += weight
+    return {name: total / weights[name] for name, total in totals.items()}

@@ -5,15 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from bench.config import Training
 from bench.contracts import Trainable
-from bench.data.windows import Windows
 
 _CHECK = 50
+
+
+class Source(Protocol):
+    """Samples that training draws from by number."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they lie."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def gather(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Sample numbers (B,) -> what is given and what is wanted."""
 
 
 class Diverged(RuntimeError):
@@ -33,7 +47,7 @@ class Trained:
 
 def train(
     method: Trainable,
-    source: Windows,
+    source: Source,
     settings: Training,
     *,
     seed: int,
@@ -53,20 +67,26 @@ def train(
         raise TypeError(f"{type(method).__name__} is not a torch.nn.Module")
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(method.parameters(), lr=settings.lr, amsgrad=True, fused=True)
+    optimiser = torch.optim.Adam(
+        method.parameters(),
+        lr=settings.lr,
+        amsgrad=settings.amsgrad,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
     total = settings.windows or (settings.epochs or 0) * len(source)
     steps = math.ceil(total / settings.batch)
     # After which steps to look: evenly spread, the last one always.
     looks = {math.ceil(steps * (i + 1) / evaluations) for i in range(evaluations)}
     curve: list[Mapping[str, float]] = []
     best, kept, selected = math.inf, None, total
-    losses = torch.zeros((), device=source.detected.device)
+    losses = torch.zeros((), device=source.device)
     since = seen = 0
     method.train()
     for step, index in enumerate(_draw(len(source), total, settings.batch, generator), 1):
         for group in optimiser.param_groups:
             group["lr"] = _rate(settings, seen, total, len(source))
-        loss = method.loss(*source.gather(index.to(source.starts.device)))
+        loss = method.loss(*source.gather(index.to(source.device)))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -118,4 +138,7 @@ def _rate(settings: Training, seen: int, total: int, epoch: int) -> float:
     """The learning rate after `seen` of `total` windows, with so many windows an epoch."""
     if settings.schedule == "cosine":
         return settings.lr * 0.5 * (1 + math.cos(math.pi * seen / total))
+    if settings.schedule == "steps":
+        passed = sum(seen >= share * total for share in settings.milestones)
+        return settings.lr * float(settings.decay**passed)
     return settings.lr * float(settings.decay ** (seen // epoch))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -72,17 +73,29 @@ class Camera:
         turned: NDArray[np.float64] = (world - self.position) @ self.rotation
         return turned
 
+    @property
+    def lens(self) -> NDArray[np.float64]:
+        """Focal length, centre, radial and tangential distortion in one row of nine."""
+        return np.concatenate([self.focal, self.centre, self.radial, self.tangential])
+
     def project(self, world: NDArray[np.floating]) -> NDArray[np.float64]:
         """World points (..., 3) mm -> pixels (..., 2), with lens distortion."""
-        seen = self.to_camera(world)
-        flat = seen[..., :2] / seen[..., 2:]
-        r2 = (flat**2).sum(-1, keepdims=True)
-        radial = 1 + r2 * (self.radial[0] + r2 * (self.radial[1] + r2 * self.radial[2]))
-        # As the data set's own toolbox has it: the product term once, where Brown's model has two.
-        tangential = (flat * self.tangential[::-1]).sum(-1, keepdims=True)
-        bent = flat * (radial + tangential) + r2 * self.tangential[::-1]
-        pixels: NDArray[np.float64] = self.focal * bent + self.centre
+        pixels: NDArray[np.float64] = project(self.to_camera(world), self.lens)
         return pixels
+
+
+def project(seen: Any, lens: Any) -> Any:
+    """Camera coordinates (..., 3) mm -> pixels (..., 2), with lens distortion.
+
+    lens: (..., 9) as `Camera.lens`. Both NumPy arrays or both torch tensors, and so is what comes.
+    """
+    flat = seen[..., :2] / seen[..., 2:]
+    r2 = (flat**2).sum(-1)[..., None]
+    radial = 1 + r2 * (lens[..., 4:5] + r2 * (lens[..., 5:6] + r2 * lens[..., 6:7]))
+    crossed = lens[..., [8, 7]]
+    # As the data set's own toolbox has it: the product term once, where Brown's model has two.
+    tangential = (flat * crossed).sum(-1)[..., None]
+    return lens[..., 0:2] * (flat * (radial + tangential) + r2 * crossed) + lens[..., 2:4]
 
 
 @dataclass(frozen=True)

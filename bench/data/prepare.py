@@ -11,18 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 import yaml
+from numpy.typing import NDArray
+from torch import Tensor
 
 from bench import config as configs
 from bench.config import DatasetConfig
 from bench.contracts import BadInput
 from bench.data import h36m, store
 from bench.data.clips import Array, Clip, Dataset, Split, check_clip, to_root
+from bench.data.placing import Scene
 from bench.data.skeletons import H36M_17, SKELETONS
 from bench.lifter import Lifter, LifterConfig, lift, train
 
@@ -106,15 +110,12 @@ def _lifted(
     learners = [s for s in h36m.TRAIN_SUBJECTS if s != _VALIDATION_SUBJECT or variant != "held-out"]
 
     def lifter(subjects: list[str]) -> Lifter:
-        chosen = [view for view in views if view[0].subject in subjects]
-        pixels = np.concatenate([view[2] for view in chosen])
-        poses = np.concatenate([view[3][:, 1:] for view in chosen]) * np.float32(1000)
-        label = f"{name}: lifter on {', '.join(subjects)} ({len(pixels)} frames)"
+        scene = _scene([view for view in views if view.take.subject in subjects])
+        label = f"{name}: lifter on {', '.join(subjects)} ({len(scene.pixels)} frames)"
         checkpoint = folder.with_name(f"{folder.name}.{'-'.join(subjects)}.safetensors")
         return train(
             settings,
-            pixels,
-            poses,
+            scene,
             device=device,
             checkpoint=checkpoint,
             progress=lambda done, all_, text: say(f"{label}: epoch {done}/{all_}, {text}"),
@@ -125,13 +126,14 @@ def _lifted(
     if variant == "out-of-fold":
         by_subject |= {s: lifter([t for t in learners if t != s]) for s in learners}
     clips: dict[Split, list[Clip]] = {"train": [], "validation": [], "test": []}
-    for take, camera, pixels, truth in views:
-        lifted = lift(by_subject[take.subject], pixels, device)
+    for view in views:
+        take = view.take
+        lifted = lift(by_subject[take.subject], view.pixels, device)
         clip = Clip(
-            name=f"{take.recording}/{camera.name}",
+            name=f"{take.recording}/{view.camera.name}",
             recording=take.recording,
             detected=np.pad(lifted, ((0, 0), (1, 0), (0, 0))),
-            truth=truth,
+            truth=view.truth,
         )
         check_clip(clip, H36M_17, "3d", take.mocap)
         clips[_split(take, variant)].append(clip)
@@ -166,14 +168,44 @@ def _detected_2d(name: str, config: DatasetConfig, root: Path, say: Say) -> Data
     return _dataset(name, config, root, clips, "Human3.6M, stacked-hourglass detections")
 
 
-def _read(root: Path) -> list[tuple[h36m.Take, h36m.Camera, Array, Array]]:
-    """Every view with its detections (T, 16, 2) px and truth (T, 17, 3) m relative to the hip."""
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A take from one camera: detections (T, 16, 2) px, truth (T, 17, 3) m relative to the hip."""
+
+    take: h36m.Take
+    camera: h36m.Camera
+    pixels: Array
+    truth: Array
+    hips: Array
+
+
+def _read(root: Path) -> list[_View]:
+    """Every view; `hips` are (T, 3) mm in the camera's frame."""
     views = []
     for take, camera, pixels in h36m.views(root, (*h36m.TRAIN_SUBJECTS, *h36m.TEST_SUBJECTS)):
         seen = camera.to_camera(take.world[:, h36m.MOCAP_17].astype(np.float64))
         truth = to_root((seen / 1000).astype(np.float32), H36M_17.root)
-        views.append((take, camera, pixels, truth))
+        views.append(_View(take, camera, pixels, truth, seen[:, 0].astype(np.float32)))
     return views
+
+
+def _scene(views: list[_View]) -> Scene:
+    """What a lifter is trained on."""
+    lengths = torch.tensor([len(view.pixels) for view in views])
+    vertical, ground = np.array([0.0, 0.0, 1.0]), np.zeros(3)
+
+    def rows(values: list[NDArray[np.float64]]) -> Tensor:
+        return torch.from_numpy(np.stack(values)).float()
+
+    return Scene(
+        pixels=torch.from_numpy(np.concatenate([view.pixels for view in views])),
+        poses=torch.from_numpy(np.concatenate([view.truth for view in views])) * 1000,
+        hips=torch.from_numpy(np.concatenate([view.hips for view in views])),
+        camera=torch.repeat_interleave(torch.arange(len(views)), lengths),
+        lenses=rows([view.camera.lens for view in views]),
+        up=rows([vertical @ view.camera.rotation for view in views]),
+        floor=rows([view.camera.to_camera(ground) for view in views]),
+    )
 
 
 def _split(take: h36m.Take, variant: Variant) -> Split:

@@ -80,6 +80,11 @@ class Windows:
         """How many windows one epoch draws."""
         return len(self.starts)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the poses lie."""
+        return self.detected.device
+
     def gather(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Window numbers (B,) -> keyframes (B, Q+1, P) and truth (B, T, P)."""
         first = self.starts[index][:, None]

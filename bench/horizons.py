@@ -1,0 +1,122 @@
+"""Protocols of motion prediction: which clips are drawn, and what one error is (docs/protocols.md).
+
+The literature mixes two errors under one name: the mean over all frames up to a horizon, and the
+error of the frame at the horizon. Axes: N draws, F predicted frames, J joints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.config import Task
+from bench.contracts import BadInput
+from bench.data.clips import Array, Clip, Skeleton
+from bench.metrics import HORIZONS_MS, joint_error
+from bench.stats import weighted_means
+
+_MM = 1000.0
+
+# The published draws (spec 4.4): their seed, the least frame they start at, what they leave at
+# the end, and the frame after a start at which the future begins.
+_SEED = 1234567890
+_FIRST, _LEFT, _PAST = 16, 150, 50
+
+# By name, the horizon of each in milliseconds.
+METRICS = {f"mpjpe@{ms}": ms for ms in HORIZONS_MS}
+
+_TAKE = re.compile(r"(.*?)[ _]?(\d+)")
+
+
+@dataclass(frozen=True)
+class HorizonProtocol:
+    """Everything between a prediction and a number.
+
+    name: as in tables; summary: one line for captions and help; at_horizon: the error of the
+    horizon's frame, instead of the mean over all frames up to it; draws: clips per take.
+    """
+
+    task: ClassVar[Task] = "prediction"
+
+    name: str
+    summary: str
+    at_horizon: bool
+    draws: int
+
+    def starts(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, NDArray[np.int64]]]:
+        """Every clip with the frames (N,) at which a future begins.
+
+        Drawn as published: anew for each action, its takes in turn. BadInput for a clip that is too
+        short. Source: spec 4.4.
+        """
+        for _, group in groupby(sorted(clips, key=_place), key=lambda clip: _place(clip)[:2]):
+            takes = list(group)
+            for clip in takes:
+                if clip.frames <= _FIRST + _LEFT:
+                    raise BadInput(
+                        "a test clip is too short for the published draws",
+                        clip=clip.name,
+                        found=f"{clip.frames} frames",
+                        expected=f"more than {_FIRST + _LEFT}",
+                    )
+            random = np.random.RandomState(_SEED)
+            drawn = [
+                [random.randint(_FIRST, clip.frames - _LEFT) for clip in takes]
+                for _ in range(self.draws)
+            ]
+            for clip, first in zip(takes, np.array(drawn).T, strict=True):
+                yield clip, first + _PAST
+
+    def errors(self, prediction: Array, truth: Array, skeleton: Skeleton) -> NDArray[np.float64]:
+        """The error (N,) of futures (N, F, J, 3) in metres, in mm, with F the horizon's frames.
+
+        Averaged over the joints of the original skeleton: those that never move have no error,
+        those that lie on another one have its error. Source: spec 4.5.
+        """
+        copies = np.array(skeleton.copies or [1] * len(skeleton.joints), np.float64)
+        error = joint_error(prediction, truth) @ copies / (copies.sum() + skeleton.fixed) * _MM
+        mean: NDArray[np.float64] = error[:, -1] if self.at_horizon else error.mean(1)
+        return mean
+
+    def summarise(self, scores: Iterable[Mapping[str, tuple[float, float]]]) -> dict[str, float]:
+        """The weighted mean over clips of every metric, from what `evaluate` gave for each."""
+        return weighted_means(scores)
+
+
+def horizons(fps: float, frames: int) -> dict[str, int]:
+    """The metrics that so many predicted frames allow, with the frames of each."""
+    found = {name: round(ms * fps / 1000) for name, ms in METRICS.items()}
+    return {name: count for name, count in found.items() if 1 <= count <= frames}
+
+
+def _protocols() -> Iterator[HorizonProtocol]:
+    for suffix, draws in (("", 128), ("-8", 4)):
+        said = f"published draws, {2 * draws} for each action of two takes; mean over 32 joints"
+        yield HorizonProtocol(
+            f"h36m-average{suffix}",
+            f"mean error of all frames up to the horizon; {said}",
+            at_horizon=False,
+            draws=draws,
+        )
+        yield HorizonProtocol(
+            f"h36m-horizon{suffix}",
+            f"error of the frame at the horizon; {said}",
+            at_horizon=True,
+            draws=draws,
+        )
+
+
+PROTOCOLS = {protocol.name: protocol for protocol in _protocols()}
+
+
+def _place(clip: Clip) -> tuple[str, str, int]:
+    """Where a clip belongs: `S5/walking_2` -> S5, walking, 2."""
+    subject, _, take = clip.recording.rpartition("/")
+    parts = _TAKE.fullmatch(take)
+    return (subject, parts[1], int(parts[2])) if parts else (subject, take, 0)

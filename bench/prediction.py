@@ -1,0 +1,83 @@
+"""From a prediction method and a split to scores: histories continued and scored, clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.contracts import Prediction, Span
+from bench.data.clips import Clip, Dataset, Split
+from bench.data.histories import Histories
+from bench.horizons import HorizonProtocol, horizons
+from bench.results import ClipScore, Scored
+
+_BATCH = 256
+
+
+@torch.no_grad()
+def evaluate(
+    method: Prediction,
+    dataset: Dataset,
+    split: Split,
+    protocol: HorizonProtocol,
+    span: Span,
+    *,
+    device: str = "cpu",
+    most: int | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> tuple[tuple[ClipScore, ...], Scored]:
+    """Score a method on the protocol's draws from every clip of a split (or from `most` clips).
+
+    A method is asked once for each horizon that its future reaches, so that one with a model for
+    each answers with the right one. progress: called with (clips done, all clips).
+    """
+    reach = horizons(dataset.fps, span.future)
+    drawn = list(protocol.starts(dataset.clips[split]))[:most]
+    scores, count = [], 0
+    for number, (clip, starts) in enumerate(drawn, 1):
+        history, future = draw(clip, starts, span, device)
+        truth = future.cpu().numpy().reshape(*future.shape[:2], span.joints, span.dims)
+        values = {}
+        for metric, frames in reach.items():
+            parts = [method.predict(part, frames) for part in torch.split(history, _BATCH)]
+            predicted = torch.cat(parts).cpu().numpy()
+            errors = protocol.errors(
+                predicted.reshape(len(starts), frames, span.joints, span.dims),
+                truth[:, :frames],
+                dataset.skeleton,
+            )
+            values[metric] = float(errors.mean()), float(len(errors))
+        scores.append(ClipScore(clip.name, clip.recording, len(starts) * span.future, values))
+        count += len(starts)
+        progress(number, len(drawn))
+    skeleton = dataset.skeleton
+    return tuple(scores), Scored(
+        clips=count,
+        frames=count * span.future,
+        joints=sum(skeleton.copies or [1] * len(skeleton.joints)) + skeleton.fixed,
+    )
+
+
+def draw(
+    clip: Clip, starts: NDArray[np.int64], span: Span, device: str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """History (N, H, P) and future (N, F, P) around the frames (N,) where a future begins."""
+    index = starts[:, None] + np.arange(-span.history, span.future)
+    poses = torch.from_numpy(clip.truth.reshape(clip.frames, -1)[index]).to(device)
+    return poses[:, : span.history], poses[:, span.history :]
+
+
+@torch.no_grad()
+def future_error(method: Prediction, source: Histories, most: int | None) -> float:
+    """Mean joint distance over all future frames of a split's samples: what selection sees."""
+    span, total, count = source.span, 0.0, 0
+    for history, future in source.batches(_BATCH, most):
+        error = method.predict(history, span.future) - future
+        distance = error.view(*error.shape[:2], -1, span.dims).norm(dim=-1)
+        total += float(distance.sum(dtype=torch.float64))
+        count += distance.numel()
+    return total / count
