@@ -120,12 +120,15 @@ def _datasets(data: Sequence[Path]) -> list[tuple[str, ...]]:
 
 
 def _described(dataset: Dataset) -> Iterator[str]:
-    """What a dataset holds and, where it has frames to measure, how its estimator does."""
+    """What a dataset holds and, where one is between it and the truth, how its estimator does."""
     from bench.data.clips import missed
+    from bench.data.expmap import actions
     from bench.evaluation import full_rate
     from bench.metrics import metric_info
     from bench.report.sentences import grouped
 
+    config = configs.dataset_config(dataset.name)
+    prediction = config.task == "prediction"
     mark = " [stand-in]" if dataset.standin else ""
     yield f"{dataset.name}: {dataset.title}{mark}, from {dataset.origin}"
     for split in SPLITS:
@@ -134,9 +137,12 @@ def _described(dataset: Dataset) -> Iterator[str]:
         lost = missed(dataset, split)
         noun = "clip" if len(clips) == 1 else "clips"
         text = f"  {split}: {len(clips)} {noun}, {grouped(frames)} frames"
+        if prediction:
+            text += f", {len(actions(dataset, split))} actions"
         yield text + (f", {grouped(lost)} missed joints" if lost else "")
-    published = configs.dataset_config(dataset.name).single_frame
-    for metric, value in full_rate(dataset).items():
+    published = config.single_frame
+    scores = {} if prediction else full_rate(dataset)
+    for metric, value in scores.items():
         info = metric_info(metric)
         beside = f" (published {published[metric] * info.scale:g})" if metric in published else ""
         yield f"  every frame: {info.label} {value * info.scale:.2f} {info.unit}{beside}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import config as configs
 from bench.config import DatasetConfig, Source
 from bench.contracts import BadInput
-from bench.data import deciwatch, h36m, store
+from bench.data import deciwatch, expmap, h36m, store
 from bench.data.prepare import folder_for, prepare
 from bench.data.standin import standin
 
@@ -28,7 +28,7 @@ _REVISION = 1
 
 @dataclass(frozen=True)
 class Found:
-    """A place that holds a dataset: `layout` is deciwatch, h36m or stand-in."""
+    """A place that holds a dataset: `layout` is deciwatch, h36m, expmap or stand-in."""
 
     layout: str
     root: Path | None
@@ -42,15 +42,17 @@ def data_roots(given: Sequence[Path] = ()) -> tuple[Path, ...]:
         Path(p) for p in os.environ.get("BENCH_DATA", "").split(os.pathsep) if p
     ]
     for root in named:
-        if not root.is_dir():
+        if not root.exists():
             raise BadInput(
                 "no such data folder", file=root, hint="see docs/data.md for what to put where"
             )
-        if deciwatch.find(root) is None and h36m.find(root) is None:
+        captured = any(expmap.find(root, dataset) for dataset in expmap.NAMES)
+        if deciwatch.find(root) is None and h36m.find(root) is None and not captured:
             raise BadInput(
                 "no data in a known layout in this folder",
                 file=root,
-                expected="groundtruth_poses/ and detected_poses/, or h36m/cameras.h5",
+                expected="groundtruth_poses/ and detected_poses/, h36m/cameras.h5, h3.6m/ or "
+                "h3.6m.zip, or cmu_mocap/",
                 hint="see docs/data.md",
             )
     return tuple(named)
@@ -67,6 +69,10 @@ def locate(name: str, roots: Sequence[Path]) -> Found:
             if source.layout == "deciwatch":
                 if deciwatch.holds(root, source):
                     return Found("deciwatch", root, source, f"DeciWatch files in {root}")
+            elif source.layout == "expmap":
+                place = expmap.find(root, source.dataset)
+                if place is not None:
+                    return Found("expmap", place, source, f"exponential maps in {place}")
             else:
                 raw = h36m.find(root)
                 if raw is not None:
@@ -99,7 +105,7 @@ def open_folder(
     if found.layout == "h36m" and found.root is not None:
         budget = _best(name, config, found.root, budget)
         folder = folder_for(name, found.root, budget)
-    elif found.layout == "deciwatch":
+    elif found.root is not None:
         folder = store.cache_folder() / "read" / f"{name}-{_stamp(found, config)}"
     else:
         folder = store.cache_folder() / "stand-ins" / f"{name}-{_digest(config.model_dump_json())}"
@@ -111,7 +117,8 @@ def open_folder(
         return prepare(name, found.root, budget, device=device, say=say)
     if found.root is not None and found.source is not None:
         say(f"{name}: reading {found.words}")
-        store.save(deciwatch.load(found.root, found.source, config, name), folder)
+        load = expmap.load if found.layout == "expmap" else deciwatch.load
+        store.save(load(found.root, found.source, config, name), folder)
     else:
         say(f"{name}: no data found, making its stand-in")
         store.save(standin(name, config), folder)
@@ -137,10 +144,11 @@ def _best(name: str, config: DatasetConfig, root: Path, budget: str) -> str:
 
 
 def _stamp(found: Found, config: DatasetConfig) -> str:
-    """Changes with the files that a DeciWatch dataset is read from."""
+    """Changes with the files that a dataset is read from."""
     if found.root is None or found.source is None:
         raise TypeError("only files have a stamp")
-    files = [path.resolve() for path in deciwatch.files(found.root, found.source)]
+    list_files = expmap.files if found.layout == "expmap" else deciwatch.files
+    files = [path.resolve() for path in list_files(found.root, found.source)]
     seen = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return _digest(json.dumps([seen, config.model_dump_json()]))
 

@@ -89,6 +89,23 @@ H36M_22 = Skeleton(
     parents=(-1, 0, 1, 2, -1, 4, 5, 6, -1, 8, 9, 10, 9, 12, 13, 14, 14, 9, 17, 18, 19, 19),
 )  # fmt: skip
 
+# The joints of CMU motion capture's 38 that motion prediction is about; the hip is the origin. The
+# source of the figures is in bench/data/figures.py.
+CMU_25 = Skeleton(
+    "cmu-25",
+    (
+        "lknee", "lankle", "lfoot", "ltoe", "rknee", "rankle", "rfoot", "rtoe", "spine", "thorax",
+        "neck", "head", "headtop", "lshoulder", "lelbow", "lwrist", "lhand", "lfinger", "lthumb",
+        "rshoulder", "relbow", "rwrist", "rhand", "rfinger", "rthumb",
+    ),
+    copies=(1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1, 3, 1, 1, 1),
+    fixed=6,
+    parents=(
+        -1, 0, 1, 2, -1, 4, 5, 6, -1, 8, 9, 10, 11, 9, 13, 14, 15, 16, 15, 9, 19, 20, 21, 22, 21,
+    ),
+)  # fmt: skip
+
 SKELETONS: dict[str, Skeleton] = {
-    skeleton.name: skeleton for skeleton in (H36M_17, H36M_22, BODY_14, JHMDB_15, HOURGLASS_14, SMPL_24)
+    skeleton.name: skeleton
+    for skeleton in (H36M_17, H36M_22, CMU_25, BODY_14, JHMDB_15, HOURGLASS_14, SMPL_24)
 }

@@ -1,8 +1,8 @@
 """Stand-ins: synthetic clips in place of a dataset that is not on this machine.
 
 Motion from `bench.data.motion`, errors from `bench.data.detector`, scaled until the estimator at
-every frame scores on the test split what was published for it. docs/stand-ins.md says what such
-clips can tell and what not.
+every frame scores on the test split what was published for it; motion capture has no errors
+(bench/data/standin_motion.py). docs/stand-ins.md says what such clips can tell and what not.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bench.data.clips import SPLITS, Clip, Dataset, Skeleton, Space, Split, chec
 from bench.data.detector import Estimator, Scales
 from bench.data.motion import JOINTS, body, perform
 from bench.data.skeletons import SKELETONS
+from bench.data.standin_motion import motion_standin
 from bench.data.store import fingerprint
 from bench.kinematics import Floats
 
@@ -71,6 +72,8 @@ def standin(name: str, config: DatasetConfig) -> Dataset:
     plan = config.standin
     if plan is None or config.space == "6d":
         raise BadInput(f"dataset '{name}' has no stand-in", hint="its data itself is needed")
+    if config.task == "prediction":
+        return motion_standin(name, config, plan)
     skeleton = SKELETONS[config.skeleton]
     scenes = {split: _scenes(split, config, plan, skeleton) for split in SPLITS}
     seen = np.concatenate([scene.poses[::5] for scene in scenes["train"]])

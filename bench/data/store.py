@@ -1,7 +1,8 @@
 """Our own on-disk format: a folder per dataset, memory-mapped, without pickle, checked on load.
 
 `dataset.json` tells names, lengths and provenance; `SPLIT_detected.npy` and `SPLIT_truth.npy`
-hold (N, J, D) float32, clip after clip; `SPLIT_box.npy` (N, 4) float32 where there are boxes.
+hold (N, J, D) float32, clip after clip; `SPLIT_box.npy` (N, 4) float32 where there are boxes. Where
+every clip's detections are its truth (motion capture), `detected_is_truth` says so instead.
 """
 
 from __future__ import annotations
@@ -50,9 +51,11 @@ def save(dataset: Dataset, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
+        same = all(clip.detected is clip.truth for split in SPLITS for clip in dataset.clips[split])
         for split in SPLITS:
             clips = dataset.clips[split]
-            _stack(temporary / f"{split}_detected.npy", [clip.detected for clip in clips])
+            if not same:
+                _stack(temporary / f"{split}_detected.npy", [clip.detected for clip in clips])
             _stack(temporary / f"{split}_truth.npy", [clip.truth for clip in clips])
             if dataset.space == "2d":
                 boxes = [clip.box for clip in clips if clip.box is not None]
@@ -62,6 +65,7 @@ def save(dataset: Dataset, folder: Path) -> None:
             "format": FORMAT,
             "skeleton": dataset.skeleton.name,
             "notes": list(dataset.notes),
+            "detected_is_truth": same,
             "clips": {
                 split: [
                     {
@@ -134,12 +138,16 @@ def _clips(
     folder: Path, split: Split, meta: dict[str, Any], shape: tuple[int, int]
 ) -> tuple[Clip, ...]:
     listed = meta["clips"][split]
+    # Data prepared before there was motion capture does not say it.
+    same = meta.get("detected_is_truth", False)
     frames = [int(entry["frames"]) for entry in listed]
     if min(frames, default=1) < 1:
         raise ValueError(f"a clip of {min(frames)} frames")
     ends = np.cumsum(frames)
     arrays: dict[str, Array] = {}
-    wanted: dict[str, tuple[int, ...]] = {"detected": shape, "truth": shape}
+    wanted: dict[str, tuple[int, ...]] = {"truth": shape}
+    if not same:
+        wanted["detected"] = shape
     if meta["space"] == "2d":
         wanted["box"] = (4,)
     for what, rest in wanted.items():
@@ -158,14 +166,17 @@ def _clips(
                 hint="delete the folder to prepare it anew",
             )
         arrays[what] = array
-    return tuple(
-        Clip(
-            name=entry["name"],
-            recording=entry["recording"],
-            detected=arrays["detected"][end - count : end],
-            truth=arrays["truth"][end - count : end],
-            image=tuple(entry["image"]) if entry["image"] else None,
-            box=arrays["box"][end - count : end] if "box" in arrays else None,
+    clips = []
+    for entry, end, count in zip(listed, ends, frames, strict=True):
+        part = {what: array[end - count : end] for what, array in arrays.items()}
+        clips.append(
+            Clip(
+                name=entry["name"],
+                recording=entry["recording"],
+                detected=part["truth" if same else "detected"],
+                truth=part["truth"],
+                image=tuple(entry["image"]) if entry["image"] else None,
+                box=part.get("box"),
+            )
         )
-        for entry, end, count in zip(listed, ends, frames, strict=True)
-    )
+    return tuple(clips)
