@@ -69,6 +69,17 @@ def check_history(history: Tensor, span: Span) -> None:
         )
 
 
+def check_frames(frames: int, span: Span) -> None:
+    """BadInput unless so many frames, 1 to F, can be predicted by a method made for this span."""
+    if not 1 <= frames <= span.future:
+        raise BadInput(
+            "cannot predict so many frames",
+            found=frames,
+            expected=f"1 to {span.future}",
+            hint="give the method a longer future",
+        )
+
+
 def joint_distance(difference: Tensor, dims: int) -> Tensor:
     """Length of each joint's part of differences of flat poses: (..., P) -> (..., J)."""
     joints = difference.reshape(*difference.shape[:-1], -1, dims)
