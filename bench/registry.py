@@ -18,8 +18,8 @@ from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.config import nearest_names
-from bench.contracts import FOREIGN_ERRORS, BadInput, Method, Window
+from bench.config import Task, nearest_names
+from bench.contracts import FOREIGN_ERRORS, BadInput, Geometry, Method, Span
 
 GROUP = "bench.methods"
 
@@ -58,8 +58,8 @@ def method_class(method: str | type[Method]) -> type[Method]:
 def load_plugin(path: Path) -> list[str]:
     """Register the methods that a Python file defines; return their names.
 
-    A method is a public class defined in the file with `recover` or `refine`. Its name is its
-    attribute `name`, or else its class name in lower case. Loading a file twice changes nothing.
+    A method is a public class defined in the file with `recover`, `refine` or `predict`. Its name
+    is its attribute `name`, or else its class name in lower case. Loading a file twice changes nothing.
     BadInput when the file is missing, cannot be imported, defines no method, one that breaks the
     contract, or one whose name is in use; then nothing of it is registered.
     """
@@ -70,7 +70,7 @@ def load_plugin(path: Path) -> list[str]:
         raise BadInput("no such plugin file", file=path, hint="--plugin takes a Python file")
     found: dict[str, type[Method]] = {}
     for cls in _public_classes(_import(path)):
-        if not (hasattr(cls, "recover") or hasattr(cls, "refine")):
+        if not any(hasattr(cls, ability) for ability in _MAIN_ABILITIES):
             continue
         name = getattr(cls, "name", cls.__name__.lower())
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -91,7 +91,7 @@ def load_plugin(path: Path) -> list[str]:
         raise BadInput(
             "the plugin file defines no method",
             file=path,
-            expected="a public class with `recover` or `refine`",
+            expected="a public class with `recover`, `refine` or `predict`",
         )
     _plugins.update(found)
     _files[path] = list(found)
@@ -108,12 +108,21 @@ def resolve_options(method: str | type[Method], options: Mapping[str, Any]) -> d
     return cast(dict[str, Any], resolved)
 
 
-def build(method: str | type[Method], options: Mapping[str, Any], window: Window) -> Method:
+def build(method: str | type[Method], options: Mapping[str, Any], geometry: Geometry) -> Method:
     """A new method; its random weights, if any, come from torch's global generator.
 
-    BadInput as in `resolve_options`, and when the method cannot be had for such a window.
+    BadInput as in `resolve_options`, when the geometry is of another task than the method, and
+    when the method cannot be had for such a geometry.
     """
-    return method_class(method)(_validated(method, options), window)
+    cls = method_class(method)
+    predicts = task(method) == "prediction"
+    if isinstance(geometry, Span) != predicts:
+        raise BadInput(
+            f"{cls.title} does not do this task",
+            found="a window to recover" if predicts else "a history to continue",
+            expected=task(method),
+        )
+    return cls(_validated(method, options), geometry)
 
 
 def kind(method: str | type[Method]) -> Kind:
@@ -124,6 +133,11 @@ def kind(method: str | type[Method]) -> Kind:
     if hasattr(cls, "loss"):
         return "trainable"
     return "fitted" if hasattr(cls, "fit") else "fixed"
+
+
+def task(method: str | type[Method]) -> Task:
+    """What a method does: it predicts, or it recovers (a refiner is a reference for recovery)."""
+    return "prediction" if hasattr(method_class(method), "predict") else "recovery"
 
 
 @cache
@@ -208,8 +222,8 @@ def _problems(cls: type[Any]) -> list[str]:
         problems.append(f"`revision` must be an integer from 1 on, found {revision!r}")
     problems += _option_problems(getattr(cls, "Options", None))
     abilities = {name for name in _ABILITIES if callable(getattr(cls, name, None))}
-    if len(abilities & {"recover", "refine"}) != 1:
-        problems.append("it must have one of the methods `recover` and `refine`")
+    if len(abilities & _MAIN_ABILITIES) != 1:
+        problems.append("it must have one of the methods `recover`, `refine` and `predict`")
     if {"loss", "fit"} <= abilities:
         problems.append("it must have only one of the methods `loss` and `fit`")
     if "loss" in abilities and "parameters" not in abilities:
@@ -219,7 +233,9 @@ def _problems(cls: type[Any]) -> list[str]:
     return problems
 
 
-_ABILITIES = ("recover", "refine", "loss", "parameters", "fit", "state_dict")
+# What a method does with poses: each class has exactly one of them.
+_MAIN_ABILITIES = frozenset({"recover", "refine", "predict"})
+_ABILITIES = _MAIN_ABILITIES | {"loss", "parameters", "fit", "state_dict"}
 
 
 def _option_problems(options: Any) -> list[str]:
