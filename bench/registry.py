@@ -59,9 +59,9 @@ def load_plugin(path: Path) -> list[str]:
     """Register the methods that a Python file defines; return their names.
 
     A method is a public class defined in the file with `recover`, `refine` or `predict`. Its name
-    is its attribute `name`, or else its class name in lower case. Loading a file twice changes nothing.
-    BadInput when the file is missing, cannot be imported, defines no method, one that breaks the
-    contract, or one whose name is in use; then nothing of it is registered.
+    is its attribute `name`, or else its class name in lower case. Loading a file twice changes
+    nothing. BadInput when the file is missing, cannot be imported, defines no method, one that
+    breaks the contract, or one whose name is in use; then nothing of it is registered.
     """
     path = path.resolve()
     if path in _files:

@@ -6,16 +6,19 @@ alphabet, so the published keys and shapes are written down here, apart from the
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from bench.contracts import Window
+from bench.contracts import Span, Window
 from methods import weights
 from methods.deciwatch import DeciWatch
 from methods.mixsynthformer import MixSynthFormer
+from methods.stgagcn import STGAGCN
+from methods.stsgcn import STSGCN
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -88,6 +91,36 @@ def deciwatch_shapes(P: int, C: int, L: int, pre: bool) -> Shapes:
     return {f"transformer.{key}": shape for key, shape in shapes.items()}
 
 
+def convolution(name: str, outer: int, inner: int, kernel: int) -> Shapes:
+    """A convolution, the batch norm after it, and what the norm keeps."""
+    kept = {f"{name}.1.running_mean": (outer,), f"{name}.1.running_var": (outer,)}
+    shape = {f"{name}.0.weight": (outer, inner, kernel, kernel), f"{name}.0.bias": (outer,)}
+    return shape | norm(f"{name}.1", outer) | kept
+
+
+def graph_shapes(channels: tuple[int, ...], F: int, gated: bool) -> Shapes:
+    """STSGCN's keys (spec 4.1), or STGAGCN's (spec 5.1)."""
+    shapes: Shapes = {}
+    for i, (inner, outer) in enumerate(pairwise((3, *channels, 3))):
+        at = f"st_gcnns.{i}"
+        shapes |= {
+            f"{at}.gcn.A": (4, 10, 22, 22) if gated else (10, 22, 22),
+            f"{at}.gcn.T": (3, 22, 10, 10) if gated else (22, 10, 10),
+            f"{at}.prelu.weight": (1,),
+        }
+        if gated:
+            for first, experts in ((0, 4), (3, 3)):
+                sizes = (inner * 220, 256, 256, experts)
+                for j, (columns, rows) in enumerate(pairwise(sizes), first):
+                    shapes |= linear(f"{at}.gcn.gating_layer{j}", rows, columns)
+        shapes |= convolution(f"{at}.tcn", outer, inner, 1)
+        if inner != outer:
+            shapes |= convolution(f"{at}.residual", outer, inner, 1)
+    for j, inner in enumerate((10, F, F, F)):
+        shapes |= convolution(f"txcnns.{j}.block", F, inner, 3) | {f"prelus.{j}.weight": (1,)}
+    return shapes
+
+
 def filled(shapes: Shapes) -> dict[str, Tensor]:
     """The fill rule of spec 7."""
     result = {}
@@ -95,7 +128,8 @@ def filled(shapes: Shapes) -> dict[str, Tensor]:
         shape = shapes[key]
         i = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
         value = (0.05 * torch.sin(0.7 * i + 1.3 * j)).float().view(shape)
-        result[key] = value + 1.0 if len(shape) == 1 and key.endswith("weight") else value
+        raised = (len(shape) == 1 and key.endswith("weight")) or key.endswith("running_var")
+        result[key] = value + 1.0 if raised else value
     return result
 
 
@@ -238,6 +272,57 @@ def test_deciwatch_output(
     assert_row(recovered, recovered_row)
     if denoised_row is not None:
         assert_row(denoised, denoised_row)
+
+
+STSGCN_CHANNELS = (64, 32, 64)
+STGAGCN_CHANNELS = (32, 64, 64, 64, 32)
+
+# (method, channels, F, tensors), (sum, abs-sum, [0], [7], [100], [-1])
+GRAPH_ROWS = [
+    (
+        (STSGCN, STSGCN_CHANNELS, 10, 88),
+        (279.57850, 334.7175, 0.2365080, 0.1597787, 0.2337699, 0.0917096),
+    ),
+    (
+        (STSGCN, STSGCN_CHANNELS, 25, 88),
+        (111.68365, 442.9406, 0.0973196, 0.1099176, -0.0425071, 0.1291285),
+    ),
+    (
+        (STGAGCN, STGAGCN_CHANNELS, 10, 178),
+        (-96.84470, 418.1051, -0.1408334, -0.4783599, 0.1600338, 0.2246172),
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "row"), GRAPH_ROWS, ids=["stsgcn-10", "stsgcn-25", "stgagcn-10"])
+def test_graph_network_output(case: tuple[Any, ...], row: tuple[float, ...]) -> None:
+    method, channels, F, tensors = case
+    shapes = graph_shapes(channels, F, method is STGAGCN)
+    assert len(shapes) == tensors
+    network = method.network(method.Options(), Span(10, F, 22, 3), F).eval()
+    counters = {k: v for k, v in network.state_dict().items() if k.endswith("num_batches_tracked")}
+    network.load_state_dict(filled(shapes) | counters)
+    i = torch.arange(2 * 3 * 10 * 22, dtype=torch.float64)
+    with torch.no_grad():
+        assert_row(network((0.3 * torch.cos(0.37 * i)).float().view(2, 3, 10, 22)), row)
+
+
+# method, F, parameters
+GRAPH_COUNTS = [
+    (STSGCN, 2, 38_418),
+    (STSGCN, 10, 41_826),
+    (STSGCN, 25, 57_531),
+    (STGAGCN, 10, 30_154_558),
+    (STGAGCN, 25, 30_170_263),
+]
+
+
+@pytest.mark.parametrize(("method", "F", "parameters"), GRAPH_COUNTS)
+def test_graph_network_parameters(
+    method: type[STSGCN] | type[STGAGCN], F: int, parameters: int
+) -> None:
+    with torch.device("meta"):
+        assert counted(method(method.Options(), Span(10, F, 22, 3))) == parameters
 
 
 # K, Q, P, C, L, r_t, r_s, parameters in all, parameters alive (None: not printed, "all")
