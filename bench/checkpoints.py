@@ -1,0 +1,204 @@
+"""Weights that were trained elsewhere: files found, read without running code, offered to methods.
+
+A method class that can use foreign weights says so by `adopt` (bench.contracts.Adopted).
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bench import registry
+from bench.contracts import FOREIGN_ERRORS, Adopted, BadInput
+from bench.weights import digest
+
+# Where a file that holds more than weights keeps them.
+_INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
+
+# What reading a file that is no checkpoint may raise.
+_UNREADABLE = (*FOREIGN_ERRORS, EOFError, SafetensorError, pickle.UnpicklingError, struct.error)
+
+# How torch names what a pickle would have called or built.
+_CODE = re.compile(r"GLOBAL (?P<name>[\w.]+) (?:was not an allowed global|whose module)")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """One model found: the method that adopted it, its name for tables, a digest of its weights."""
+
+    method: str
+    adopted: Adopted
+    label: str
+    digest: str
+
+
+def find(path: Path) -> list[Foreign]:
+    """Every model in a file, or in the files of a folder and of the folders in it.
+
+    Files are torch pickles or safetensors, whatever their suffix; hidden ones are passed over.
+    Those of one folder are offered together, since a model may be spread over several. The same
+    weights in two places are one model.
+
+    BadInput when there is nothing at the path, when a file is no checkpoint, is damaged or would
+    run code, and when a file is of no use to any method.
+    """
+    if not path.exists():
+        raise BadInput(
+            "no such file or folder", file=path, hint="--checkpoints takes published weights"
+        )
+    folders: dict[Path, list[Path]] = {}
+    for file in [path] if path.is_file() else _visible(path):
+        folders.setdefault(file.parent, []).append(file)
+    if not folders:
+        raise BadInput(
+            "no file in this folder", file=path, hint="--checkpoints takes published weights"
+        )
+    found: dict[tuple[str, str], tuple[Path, Adopted]] = {}
+    for folder, files in folders.items():
+        for method, adopted in _adopted(folder, {file.name: read(file) for file in files}):
+            found.setdefault((method, digest(adopted.state)), (folder, adopted))
+    top = path.parent if path.is_file() else path
+    titles = _titles([(key[0], *place) for key, place in found.items()], top)
+    return [
+        Foreign(method, adopted, title, digits)
+        for ((method, digits), (_, adopted)), title in zip(found.items(), titles, strict=True)
+    ]
+
+
+def read(file: Path) -> dict[str, Tensor]:
+    """The state dict in a file: by itself, or under a name such as `state_dict` or `model`.
+
+    A prefix `module.` on every name, which data-parallel training leaves, is dropped. BadInput
+    when the file is no checkpoint, is damaged, holds no state dict, or would run code.
+    """
+    content: Any
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(9)
+        # A safetensors file is the length of its header, then the header: a JSON object.
+        if start[8:] == b"{":
+            content = load_file(file)
+        else:
+            with warnings.catch_warnings():
+                # About pickles that torch did not write.
+                warnings.simplefilter("ignore")
+                content = torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise _refused(file, error) from error
+    inside = content if isinstance(content, Mapping) else {}
+    for state in (content, *(inside.get(name) for name in _INSIDE)):
+        if _is_state(state):
+            prefix = "module." if all(name.startswith("module.") for name in state) else ""
+            return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    kind = type(content).__name__
+    raise BadInput(
+        "no weights in this file",
+        file=file,
+        found=f"a {kind} with {_first(inside)}" if inside else f"a {kind}",
+        expected=f"a state dict, by itself or under {', '.join(_INSIDE)}",
+    )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
+
+
+def _refused(file: Path, error: BaseException) -> BadInput:
+    """What to say about a file that could not be read."""
+    if isinstance(error, OSError) and error.strerror:
+        return BadInput("cannot be read", file=file, found=error.strerror)
+    code = _CODE.search(str(error))
+    if code:
+        return BadInput(
+            "holds more than weights, and reading it could run code: refused",
+            file=file,
+            found=code["name"],
+            hint="save the state dict alone: torch.save(model.state_dict(), file)",
+        )
+    return BadInput(
+        "not a checkpoint, or a damaged one",
+        file=file,
+        expected="a torch pickle or safetensors",
+        hint="fetch the file again, or move it out of the way",
+    )
+
+
+def _is_state(content: object) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+    )
+
+
+def _adopted(folder: Path, states: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[str, Adopted]]:
+    """What each method makes of the files of one folder; BadInput when one is left over."""
+    offered, found = [], []
+    for method in registry.method_names():
+        adopt = getattr(registry.method_class(method), "adopt", None)
+        if adopt is None:
+            continue
+        offered.append(method)
+        try:
+            found += [(method, adopted) for adopted in adopt(states)]
+        except FOREIGN_ERRORS as error:
+            raise BadInput(
+                f"the method {method} cannot read these weights", file=folder, found=repr(error)
+            ) from error
+    used = {name for _, adopted in found for name in adopted.files}
+    for name, state in states.items():
+        if name not in used:
+            raise BadInput(
+                "no method can use these weights",
+                file=folder / name,
+                found=_first(state),
+                expected=f"weights of {', '.join(offered)}" if offered else None,
+                hint=None if offered else "no registered method takes foreign weights",
+            )
+    return found
+
+
+def _first(names: Mapping[str, object], most: int = 3) -> str:
+    """The first few names of a mapping."""
+    shown = ", ".join(str(name) for name in list(names)[:most])
+    return f"{shown}, ... ({len(names)} names)" if len(names) > most else shown
+
+
+def _titles(found: Sequence[tuple[str, Path, Adopted]], top: Path) -> list[str]:
+    """What to call each model, so that those of one method have different titles.
+
+    They are told apart by the file's name, or the folder's where a model has several files; with
+    the folders above it where two of these are the same.
+    """
+    places = [
+        folder / adopted.files[0] if len(adopted.files) == 1 else folder
+        for _, folder, adopted in found
+    ]
+    models = Counter(method for method, *_ in found)
+    alike = Counter((method, place.name) for (method, *_), place in zip(found, places, strict=True))
+    titles = []
+    for (method, *_), place in zip(found, places, strict=True):
+        title = f"{registry.method_class(method).title}, published weights"
+        if alike[method, place.name] > 1:
+            title += f" ({place.relative_to(top).as_posix()})"
+        elif models[method] > 1:
+            title += f" ({place.name})"
+        titles.append(title)
+    return titles
