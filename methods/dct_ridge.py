@@ -39,37 +39,42 @@ class DCTRidge(FittedTensors):
     class Options(PenaltyOptions):
         """Hyper-parameters, chosen on the validation subject of Human3.6M.
 
-        steps: how many of the last steps are seen; coefficients: how many of their cosine
-        coefficients, the slowest first, are kept; equalise: how far features are brought to one
-        variance before they are penalised, 0 not at all, 1 fully; penalties: candidates, relative
-        to the mean variance of a feature.
+        steps: how many of the last steps are seen, all of a shorter history; coefficients: how
+        many of their cosine coefficients, the slowest first, are kept at most; equalise: how far
+        features are brought to one variance before they are penalised, 0 not at all, 1 fully;
+        penalties: candidates, relative to the mean variance of a feature.
         """
 
-        penalties: tuple[float, ...] = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
+        penalties: tuple[float, ...] = (
+            1e-4,
+            1e-3,
+            3e-3,
+            1e-2,
+            3e-2,
+            1e-1,
+            3e-1,
+            1.0,
+            3.0,
+            10.0,
+            30.0,
+        )
         steps: int = 10
         coefficients: int = 10
         equalise: float = 0.5
 
     def __init__(self, options: Options, span: Span) -> None:
-        """BadInput where the history has fewer steps, or the steps fewer coefficients."""
+        """BadInput for options out of range, and for a history of one frame, which has no step."""
         check_positive(options, "steps", "coefficients")
-        for name, most in (("steps", span.history - 1), ("coefficients", options.steps)):
-            if getattr(options, name) > most:
-                raise BadInput(
-                    f"option {name} is too large here",
-                    found=getattr(options, name),
-                    expected=f"at most {most}",
-                    hint="lower it, or lengthen the history",
-                )
+        if span.history < 2:
+            raise BadInput("the history is too short", found="1 frame", expected="at least 2")
         if not 0 <= options.equalise <= 1:
             raise BadInput("option equalise must lie in [0, 1]", found=options.equalise)
-        outputs = span.future * span.pose
-        super().__init__(
-            {"weight": (options.coefficients * span.pose, outputs), "bias": (outputs,)}
-        )
         self.options = options
         self.span = span
-        self._dct = cosines(options.steps)[: options.coefficients]
+        self._steps = min(options.steps, span.history - 1)
+        self._dct = cosines(self._steps)[: options.coefficients]
+        features, outputs = len(self._dct) * span.pose, span.future * span.pose
+        super().__init__({"weight": (features, outputs), "bias": (outputs,)})
 
     def fit(self, train: Samples, validation: Samples) -> Mapping[str, float]:
         """Learn on `train`; choose every frame's penalty by joint error on `validation`.
@@ -107,7 +112,7 @@ class DCTRidge(FittedTensors):
 
     def _features(self, history: Tensor) -> Tensor:
         """(B, H, P) -> the steps' coefficients (B, coefficients * P)."""
-        steps = history[:, -self.options.steps - 1 :].diff(dim=1)
+        steps = history[:, -self._steps - 1 :].diff(dim=1)
         return torch.matmul(self._dct.to(history), steps).flatten(1)
 
     def _joined(self, path: Path, penalties: list[float]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import Adopted, BadInput, Span
+from bench.contracts import Adopted, Span
 from methods.layers import check_history, check_positive, cosines, joint_distance
 
 _PUBLISHED = (r"^motion_transformer\.transformer\.", "motion_mlp.mlps.")
@@ -34,23 +34,17 @@ class SiMLPe(nn.Module):
 
     @dataclass(frozen=True)
     class Options:
-        """blocks: how many; step: frames predicted at once, and trained on."""
+        """blocks: how many; step: frames predicted at once and trained on, at most H and F."""
 
         blocks: int = 48
         step: int = 10
 
     def __init__(self, options: Options, span: Span) -> None:
-        """BadInput where a step is longer than the history or the future to learn from."""
+        """BadInput for options below one."""
         super().__init__()
         check_positive(options, "blocks", "step")
-        if options.step > min(span.history, span.future):
-            raise BadInput(
-                "option step is longer than the history or the future",
-                found=options.step,
-                expected=f"at most {min(span.history, span.future)}",
-            )
         self.span = span
-        self.step = options.step
+        self.step = min(options.step, span.history, span.future)
         self.motion_fc_in = nn.Linear(span.pose, span.pose)
         self.motion_mlp = _Blocks(options.blocks, span)
         self.motion_fc_out = nn.Linear(span.pose, span.pose)
