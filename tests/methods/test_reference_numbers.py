@@ -17,6 +17,7 @@ from bench.contracts import Span, Window
 from methods import weights
 from methods.deciwatch import DeciWatch
 from methods.mixsynthformer import MixSynthFormer
+from methods.simlpe import SiMLPe
 from methods.stgagcn import STGAGCN
 from methods.stsgcn import STSGCN
 
@@ -323,6 +324,22 @@ def test_graph_network_parameters(
 ) -> None:
     with torch.device("meta"):
         assert counted(method(method.Options(), Span(10, F, 22, 3))) == parameters
+
+
+def test_simlpe_output() -> None:
+    """The network without its cosine transform, on (2, 50, 66)."""
+    shapes = linear("motion_fc_in", 66, 66) | linear("motion_fc_out", 66, 66)
+    for i in range(48):
+        at = f"motion_mlp.mlps.{i}"
+        shapes |= linear(f"{at}.fc0.fc", 50, 50)
+        shapes |= {f"{at}.norm0.alpha": (1, 66, 1), f"{at}.norm0.beta": (1, 66, 1)}
+    assert len(shapes) == 196
+    model = SiMLPe(SiMLPe.Options(), Span(50, 10, 22, 3)).eval()
+    assert counted(model) == 137_580
+    weights.load(model, filled(shapes))
+    with torch.no_grad():
+        output = model.network(window_input(50, 66).transpose(0, 1)).transpose(0, 1)
+    assert_row(output, (-5.41008, 348.3326, -0.0321688, 0.0915745, 0.0195705, -0.0592906))
 
 
 # K, Q, P, C, L, r_t, r_s, parameters in all, parameters alive (None: not printed, "all")
