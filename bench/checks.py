@@ -1,7 +1,7 @@
 """What every method must do, as checks that anyone can run on a method of their own.
 
 `check_method("ridge", window)` runs all of them; each raises `Violation`, an AssertionError, with
-one line on what was expected and found. Windows for the checks are made here, from a seed.
+one line on what was expected and found. What a method is shown is made here, from a seed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from torch import Tensor
 
 from bench import registry
 from bench.config import method_config
-from bench.contracts import Fitted, Method, Recovery, Refiner, Trainable, Window
+from bench.contracts import (
+    BadInput,
+    Fitted,
+    Geometry,
+    Method,
+    Prediction,
+    Recovery,
+    Refiner,
+    Span,
+    Trainable,
+    Window,
+)
 
 _BATCH = 5
 _CLOSE = 1e-5
@@ -24,6 +35,24 @@ _CLOSE = 1e-5
 
 class Violation(AssertionError):
     """A method broke the contract."""
+
+
+@dataclass(eq=False)
+class Pairs:
+    """A `bench.contracts.Samples` in memory: what is given and what is wanted, (N, ..., P) each."""
+
+    given: Tensor
+    wanted: Tensor
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Given and wanted, B at most `size`, at most `most` in all."""
+        count = len(self) if most is None else min(most, len(self))
+        chosen = torch.linspace(0, len(self) - 1, count).round().long()
+        for rows in torch.split(chosen, size):
+            yield self.given[rows], self.wanted[rows]
 
 
 @dataclass(eq=False)
@@ -39,27 +68,30 @@ class Windows:
 
     def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Keyframes (B, Q+1, P) and truth (B, T, P), B at most `size`, at most `most` in all."""
-        count = len(self) if most is None else min(most, len(self))
-        chosen = torch.linspace(0, len(self) - 1, count).round().long()
-        for rows in torch.split(chosen, size):
-            yield keyframes_of(self.detected[rows], self.window), self.truth[rows]
+        return Pairs(keyframes_of(self.detected, self.window), self.truth).batches(size, most)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: a method, its hyper-parameters and the window that it is built for."""
+    """What is checked: a method, its hyper-parameters and the geometry that it is built for.
+
+    geometry: a window for a method that recovers or refines, a span for one that predicts.
+    """
 
     method: str | type[Method]
-    window: Window
+    geometry: Geometry
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def ready(self, seed: int = 0) -> Method:
+    def build(self) -> Any:
+        """A new method, its random weights from torch's global generator."""
+        return registry.build(self.method, self.options, self.geometry)
+
+    def ready(self, seed: int = 0) -> Any:
         """A new method under a seed, as if it had learned something, in evaluation mode."""
         torch.manual_seed(seed)
-        method = registry.build(self.method, self.options, self.window)
+        method = self.build()
         if registry.kind(self.method) == "fitted":
-            train, validation = (random_windows(self.window, 40, seed=s) for s in (1, 2))
-            cast(Fitted, method).fit(train, validation)
+            cast(Fitted, method).fit(*(self.pairs(*self.clips(40, seed=s)) for s in (1, 2)))
         if isinstance(method, torch.nn.Module):
             # Away from where training starts: a network that begins as linear interpolation
             # would pass every check whatever stands behind its last layer.
@@ -68,6 +100,39 @@ class Subject:
                     parameter.add_(torch.randn_like(parameter), alpha=0.05)
             method.eval()
         return method
+
+    def clips(self, count: int = _BATCH, seed: int = 3) -> tuple[Tensor, Tensor]:
+        """What is detected and what is true, every frame of each: two of (B, frames, P)."""
+        if isinstance(self.geometry, Window):
+            windows = random_windows(self.geometry, count, seed)
+            return windows.detected, windows.truth
+        poses = _motion(self.geometry, count, torch.Generator().manual_seed(seed))
+        return poses, poses
+
+    def seen(self, frames: Tensor) -> Tensor:
+        """Of all frames (B, frames, P) those that the method may see, as a view."""
+        if isinstance(self.geometry, Span):
+            return frames[:, : self.geometry.history]
+        refines = registry.kind(self.method) == "refiner"
+        return frames if refines else frames[:, :: self.geometry.interval]
+
+    def given(self) -> Tensor:
+        """What the harness would hand to the method, of a few clips: a copy of what it sees."""
+        return self.seen(self.clips()[0]).clone()
+
+    def pairs(self, detected: Tensor, truth: Tensor) -> Pairs:
+        """What is given and wanted of clips (N, frames, P)."""
+        wanted = truth[:, self.geometry.history :] if isinstance(self.geometry, Span) else truth
+        return Pairs(self.seen(detected).clone(), wanted)
+
+    def apply(self, method: Method, given: Tensor) -> Tensor:
+        """What the method makes of what it is given, as the harness asks for it."""
+        with torch.no_grad():
+            if isinstance(self.geometry, Span):
+                return cast(Prediction, method).predict(given, self.geometry.future)
+            if isinstance(method, Refiner):
+                return method.refine(given)
+            return cast(Recovery, method).recover(given)
 
 
 def keyframes_of(frames: Tensor, window: Window) -> Tensor:
@@ -78,20 +143,17 @@ def keyframes_of(frames: Tensor, window: Window) -> Tensor:
 def random_windows(window: Window, count: int, seed: int) -> Windows:
     """Smooth motion of a few decimetres, detected with a bias and noise of centimetres."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (count, 1, window.pose)
-    time = torch.linspace(0, 1, window.frames)[None, :, None]
-    size, speed, phase = (torch.rand(shape, generator=generator) for _ in range(3))
-    truth = size * torch.sin(6 * (speed * time + phase))
+    truth = _motion(window, count, generator)
     noise = torch.randn(truth.shape, generator=generator)
     return Windows(window, truth + 0.03 + 0.02 * noise, truth)
 
 
-def apply(method: Method, frames: Tensor, window: Window) -> Tensor:
-    """Hand a method what it may see of (B, T, P) frames, as the harness does."""
-    with torch.no_grad():
-        if isinstance(method, Refiner):
-            return method.refine(frames.clone())
-        return cast(Recovery, method).recover(keyframes_of(frames, window))
+def _motion(geometry: Geometry, count: int, generator: torch.Generator) -> Tensor:
+    """Smooth motion of a few decimetres: (count, frames, P)."""
+    shape = (count, 1, geometry.pose)
+    time = torch.linspace(0, 1, geometry.frames)[None, :, None]
+    size, speed, phase = (torch.rand(shape, generator=generator) for _ in range(3))
+    return size * torch.sin(6 * (speed * time + phase))
 
 
 def check_options(subject: Subject) -> None:
@@ -102,93 +164,97 @@ def check_options(subject: Subject) -> None:
 
 
 def check_shape(subject: Subject) -> None:
-    """(B, Q+1, P) becomes (B, T, P) of the same type, for one window and for several."""
-    method = subject.ready()
+    """What comes out has all frames that were asked for, and the type of what went in.
+
+    For one clip and for several; a prediction also for fewer frames, and for more, unless the
+    method refuses to look so far.
+    """
+    method, geometry = subject.ready(), subject.geometry
     for count in (1, _BATCH):
-        frames = random_windows(subject.window, count, seed=3).detected
-        output = apply(method, frames, subject.window)
-        _expect(output.shape == frames.shape, f"shape {tuple(frames.shape)}", tuple(output.shape))
-        _expect(output.dtype == frames.dtype, str(frames.dtype), output.dtype)
+        given = subject.seen(subject.clips(count)[0])
+        if isinstance(geometry, Window):
+            _expect_like(subject.apply(method, given.clone()), given, geometry.frames)
+            continue
+        with torch.no_grad():
+            for frames in sorted({1, (geometry.future + 1) // 2, geometry.future}):
+                _expect_like(method.predict(given.clone(), frames), given, frames)
+            try:
+                further = method.predict(given.clone(), geometry.future + 1)
+            except BadInput:
+                continue
+        _expect_like(further, given, geometry.future + 1)
 
 
 def check_inputs_kept(subject: Subject) -> None:
     """The method changes neither the tensor that it is given nor the one it gave before."""
-    method = subject.ready()
-    frames = random_windows(subject.window, _BATCH, seed=3).detected
-    given = frames if isinstance(method, Refiner) else keyframes_of(frames, subject.window)
+    method, given = subject.ready(), subject.given()
     before = given.clone()
-    with torch.no_grad():
-        run = method.refine if isinstance(method, Refiner) else cast(Recovery, method).recover
-        output = run(given)
-        kept = output.clone()
-        run(given + 1)
+    output = subject.apply(method, given)
+    kept = output.clone()
+    subject.apply(method, given + 1)
     _expect(torch.equal(given, before), "an input left as it was", "changed values")
     _expect(torch.equal(output, kept), "an output of its own for each call", "a reused one")
 
 
-def check_only_keyframes(subject: Subject) -> None:
-    """Frames between keyframes make no difference, even where they lie next to them in memory."""
+def check_only_given(subject: Subject) -> None:
+    """What a method may not see makes no difference, even where it lies next to it in memory.
+
+    Those are the frames between keyframes, and the future.
+    """
     method = subject.ready()
-    if isinstance(method, Refiner):
-        return
-    frames = random_windows(subject.window, _BATCH, seed=3).detected
+    frames = subject.clips()[0]
     other = frames + 1
-    other[:, :: subject.window.interval] = frames[:, :: subject.window.interval]
-    recover = cast(Recovery, method).recover
-    with torch.no_grad():
-        first, second = (recover(x[:, :: subject.window.interval]) for x in (frames, other))
-    _expect_equal(second, first, "the same output whatever lies between the keyframes")
+    subject.seen(other).copy_(subject.seen(frames))
+    first, second = (subject.apply(method, subject.seen(clips)) for clips in (frames, other))
+    _expect_equal(second, first, "the same output whatever lies between what is given")
 
 
 def check_no_memory(subject: Subject) -> None:
-    """What a method recovers does not depend on what it has seen since it was trained."""
-    method = subject.ready()
-    windows = random_windows(subject.window, _BATCH, seed=3)
-    first = apply(method, windows.detected, subject.window)
+    """What a method makes of a clip does not depend on what it has seen since it was trained."""
+    method, given = subject.ready(), subject.given()
+    first = subject.apply(method, given.clone())
     if registry.kind(subject.method) == "trainable":
+        pairs = subject.pairs(*subject.clips())
         with torch.no_grad():
-            keyframes = keyframes_of(windows.detected, subject.window)
-            cast(Trainable, method).loss(keyframes, windows.truth)
-    apply(method, windows.detected.flip(0) - 1, subject.window)
-    again = apply(method, windows.detected, subject.window)
-    _expect_equal(again, first, "the same output after other windows")
+            cast(Trainable, method).loss(pairs.given, pairs.wanted)
+    subject.apply(method, given.flip(0) - 1)
+    again = subject.apply(method, given.clone())
+    _expect_equal(again, first, "the same output after other clips")
 
 
 def check_deterministic(subject: Subject) -> None:
     """Two methods built under one seed give the same bits."""
-    frames = random_windows(subject.window, _BATCH, seed=3).detected
-    first, second = (apply(subject.ready(seed=7), frames, subject.window) for _ in range(2))
+    given = subject.given()
+    first, second = (subject.apply(subject.ready(seed=7), given.clone()) for _ in range(2))
     _expect_equal(second, first, "the same bits under one seed")
 
 
 def check_constant(subject: Subject) -> None:
     """A pose that stands still gives finite numbers, also where only such were learned from."""
-    window = subject.window
     for value in (0.0, 0.3):
-        still = torch.full((40, window.frames, window.pose), value)
+        still = torch.full((40, subject.geometry.frames, subject.geometry.pose), value)
         methods = [subject.ready()]
         if registry.kind(subject.method) == "fitted":
-            unfitted = registry.build(subject.method, subject.options, window)
-            cast(Fitted, unfitted).fit(Windows(window, still, still), Windows(window, still, still))
+            unfitted = subject.build()
+            unfitted.fit(subject.pairs(still, still), subject.pairs(still, still))
             methods.append(unfitted)
         for method in methods:
-            output = apply(method, still[:_BATCH], window)
+            output = subject.apply(method, subject.seen(still[:_BATCH]).clone())
             _expect(bool(output.isfinite().all()), f"finite output for constant {value}", "NaN")
 
 
 def check_batch(subject: Subject) -> None:
-    """A window's output does not depend on the other windows of its batch."""
-    method = subject.ready()
-    frames = random_windows(subject.window, _BATCH, seed=3).detected
-    together = apply(method, frames, subject.window)
+    """A clip's output does not depend on the other clips of its batch."""
+    method, given = subject.ready(), subject.given()
+    together = subject.apply(method, given.clone())
     scale = float(together.abs().max()) + 1
-    alone = torch.cat([apply(method, frame[None], subject.window) for frame in frames])
-    changed = frames.clone()
+    alone = torch.cat([subject.apply(method, one[None].clone()) for one in given])
+    changed = given.clone()
     changed[1:] = 2 - changed[1:]
-    beside = apply(method, changed, subject.window)[0]
+    beside = subject.apply(method, changed)[0]
     for output, expected, what in (
-        (alone, together, "the same output for a window alone"),
-        (beside, together[0], "the same output beside other windows"),
+        (alone, together, "the same output for a clip alone"),
+        (beside, together[0], "the same output beside other clips"),
     ):
         off = float((output - expected).abs().max())
         _expect(off <= _CLOSE * scale, what, f"a difference of {off:.3g}")
@@ -203,10 +269,8 @@ def check_gradients(subject: Subject) -> None:
         return
     method = cast(torch.nn.Module, subject.ready())
     method.train()
-    windows = random_windows(subject.window, _BATCH, seed=3)
-    loss = cast(Trainable, method).loss(
-        keyframes_of(windows.detected, subject.window), windows.truth
-    )
+    pairs = subject.pairs(*subject.clips())
+    loss = cast(Trainable, method).loss(pairs.given, pairs.wanted)
     _expect(loss.shape == (), "a scalar loss", tuple(loss.shape))
     _expect(bool(loss.isfinite()), "a finite loss", loss.item())
     loss.backward()  # type: ignore[no-untyped-call]
@@ -229,26 +293,24 @@ def check_state(subject: Subject) -> None:
     """Learned numbers can be taken out and put into a new method, which then does the same."""
     if registry.kind(subject.method) not in ("fitted", "trainable"):
         return
-    frames = random_windows(subject.window, _BATCH, seed=3).detected
-    method: Any = subject.ready()
+    method, given = subject.ready(), subject.given()
     state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     torch.manual_seed(99)
-    other: Any = registry.build(subject.method, subject.options, subject.window)
+    other = subject.build()
     other.load_state_dict(state)
     if isinstance(other, torch.nn.Module):
         other.eval()
-    first, second = (apply(m, frames, subject.window) for m in (method, other))
+    first, second = (subject.apply(m, given.clone()) for m in (method, other))
     _expect_equal(second, first, "the same output from a restored state")
 
 
 def check_device(subject: Subject, device: str = "cuda") -> None:
     """Another device gives the same numbers but for rounding."""
-    method: Any = subject.ready()
-    frames = random_windows(subject.window, _BATCH, seed=3).detected
-    here = apply(method, frames, subject.window)
+    method, given = subject.ready(), subject.given()
+    here = subject.apply(method, given.clone())
     if isinstance(method, torch.nn.Module):
         method.to(device)
-    there = apply(method, frames.to(device), subject.window)
+    there = subject.apply(method, given.to(device))
     _expect(there.device.type == torch.device(device).type, f"output on {device}", there.device)
     off = float((there.cpu() - here).abs().max())
     _expect(
@@ -262,7 +324,7 @@ CHECKS: tuple[Check, ...] = (
     check_options,
     check_shape,
     check_inputs_kept,
-    check_only_keyframes,
+    check_only_given,
     check_no_memory,
     check_deterministic,
     check_constant,
@@ -281,14 +343,15 @@ def quick_options(method: str | type[Method]) -> Mapping[str, Any]:
 
 
 def check_method(
-    method: str | type[Method], window: Window, options: Mapping[str, Any] | None = None
+    method: str | type[Method], geometry: Geometry, options: Mapping[str, Any] | None = None
 ) -> None:
     """Run every check on a method, given by name or as a class; Violation where one fails.
 
     options: hyper-parameters to build it with; those of its `quick` preset when not given.
-    BadInput when it cannot be built with them for this window.
+    geometry: a window to recover, or a span to predict. BadInput when the method cannot be built
+    with these options for this geometry.
     """
-    subject = Subject(method, window, quick_options(method) if options is None else options)
+    subject = Subject(method, geometry, quick_options(method) if options is None else options)
     for check in CHECKS:
         check(subject)
     if torch.cuda.is_available():
@@ -298,6 +361,12 @@ def check_method(
 def _expect(holds: bool, expected: str, found: object) -> None:
     if not holds:
         raise Violation(f"expected {expected}; found {found}")
+
+
+def _expect_like(output: Tensor, given: Tensor, frames: int) -> None:
+    shape = (len(given), frames, given.shape[2])
+    _expect(output.shape == shape, f"shape {shape}", tuple(output.shape))
+    _expect(output.dtype == given.dtype, str(given.dtype), output.dtype)
 
 
 def _expect_equal(output: Tensor, expected: Tensor, what: str) -> None:

@@ -19,7 +19,7 @@ from bench.checks import (
     quick_options,
 )
 from bench.config import method_config
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Geometry, Span, Window
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
 
@@ -28,12 +28,26 @@ WINDOWS = {
     "3d": Window(interval=4, intervals=5, joints=3, dims=3),
     "6d": Window(interval=3, intervals=4, joints=2, dims=6),
 }
-SHORT = Window(interval=10, intervals=1, joints=4, dims=2)
+SPANS = {
+    "h36m": Span(history=10, future=10, joints=22, dims=3),
+    "long": Span(history=50, future=25, joints=4, dims=3),
+    "flat": Span(history=12, future=10, joints=5, dims=2),
+}
+GEOMETRIES: dict[str, dict[str, Geometry]] = {"recovery": WINDOWS, "prediction": SPANS}
+SHORTEST: dict[str, Geometry] = {
+    "recovery": Window(interval=10, intervals=1, joints=4, dims=2),
+    "prediction": Span(history=1, future=1, joints=4, dims=2),
+}
 METHODS = registry.method_names()
+CASES = [
+    pytest.param(name, geometry, id=f"{name}-{label}")
+    for name in METHODS
+    for label, geometry in GEOMETRIES[registry.task(name)].items()
+]
 
 
-def subject(name: str, window: Window) -> Subject:
-    return Subject(name, window, quick_options(name))
+def subject(name: str, geometry: Geometry) -> Subject:
+    return Subject(name, geometry, quick_options(name))
 
 
 @pytest.fixture(autouse=True)
@@ -46,26 +60,27 @@ def one_thread():
 
 def test_there_are_methods() -> None:
     assert {"estimator", "linear", "ridge", "mixsynthformer"} <= set(METHODS)
+    assert {"zero-velocity", "constant-velocity", "stsgcn", "stgagcn"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
-@pytest.mark.parametrize("name", METHODS)
-def test_keeps_the_contract(name: str, window: Window, check: Check) -> None:
-    check(subject(name, window))
+@pytest.mark.parametrize(("name", "geometry"), CASES)
+def test_keeps_the_contract(name: str, geometry: Geometry, check: Check) -> None:
+    check(subject(name, geometry))
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_keeps_the_contract_in_the_shortest_window(name: str) -> None:
+def test_keeps_the_contract_in_the_shortest_geometry(name: str) -> None:
+    shortest = SHORTEST[registry.task(name)]
     try:
-        registry.build(name, quick_options(name), SHORT)
+        registry.build(name, quick_options(name), shortest)
     except BadInput as error:
         refusal = str(error)
     else:
-        check_method(name, SHORT)
+        check_method(name, shortest)
         return
-    # A method may need more keyframes, if it says so.
-    assert re.search(r"too few keyframes.*found 2", refusal)
+    # A method may need more keyframes or frames, if it says so.
+    assert re.search(r"too few keyframes.*found 2|the history.*; found .*; expected", refusal)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -79,26 +94,37 @@ def test_every_preset_has_valid_options(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in METHODS if method_config(name).presets])
 def test_every_preset_reaches_its_live_parameters(name: str) -> None:
     for preset in method_config(name).presets.values():
-        check_gradients(Subject(name, WINDOWS["3d"], preset.options))
+        geometry: Geometry = WINDOWS["3d"]
+        if registry.task(name) == "prediction":
+            geometry = Span(preset.history or 10, preset.future or 10, joints=2, dims=3)
+        check_gradients(Subject(name, geometry, preset.options))
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
-@pytest.mark.parametrize("name", METHODS)
-def test_gives_the_same_on_cuda(name: str, window: Window) -> None:
-    check_device(subject(name, window))
+@pytest.mark.parametrize(("name", "geometry"), CASES)
+def test_gives_the_same_on_cuda(name: str, geometry: Geometry) -> None:
+    check_device(subject(name, geometry))
 
 
-def test_the_documented_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    method, _, usage, suite = re.findall(r"```(?:python|toml)\n(.*?)```", DOCS.read_text(), re.S)
+@pytest.mark.parametrize("name", ["linear", "estimator", "stsgcn"])
+def test_a_geometry_of_the_other_task_is_refused(name: str) -> None:
+    other = {"recovery": SPANS["h36m"], "prediction": WINDOWS["3d"]}[registry.task(name)]
+    with pytest.raises(BadInput, match=rf"does not do this.*; expected {registry.task(name)}"):
+        registry.build(name, {}, other)
+
+
+def test_the_documented_examples_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", DOCS.read_text(), re.S)
+    method, prediction, _, usage, suite = blocks
     (tmp_path / "damped.py").write_text(method)
+    (tmp_path / "fading.py").write_text(prediction)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry, "_plugins", {})
     monkeypatch.setattr(registry, "_files", {})
     exec(compile(usage, str(DOCS), "exec"), {})
-    assert "damped" in registry.method_names()
+    assert {"damped", "fading"} <= set(registry.method_names())
 
     scope: dict = {}
     exec(compile(suite, str(DOCS), "exec"), scope)
@@ -110,6 +136,7 @@ def test_the_documented_example_works(tmp_path: Path, monkeypatch: pytest.Monkey
 BROKEN = """
 from dataclasses import dataclass
 import torch
+from bench.contracts import BadInput
 
 @dataclass(frozen=True)
 class Options:
@@ -216,6 +243,57 @@ class Forgets(Unreached):
 
     def recover(self, keyframes):
         return super().recover(keyframes) + self.shift
+
+class _Stands(torch.nn.Module):
+    title, source, revision, Options = "broken", "a test", 1, Options
+
+    def __init__(self, options, span):
+        super().__init__()
+        self.span, self.gain = span, torch.nn.Parameter(torch.ones(()))
+
+    def predict(self, history, frames):
+        return self.gain * history[:, -1:].repeat(1, frames, 1)
+
+    def loss(self, history, future):
+        return (self.predict(history, future.shape[1]) - future).abs().mean()
+
+class Stands(_Stands):
+    pass
+
+class Refuses(_Stands):
+    def predict(self, history, frames):
+        if frames > self.span.future:
+            raise BadInput("too far", found=frames)
+        return super().predict(history, frames)
+
+class OneLength(_Stands):
+    def predict(self, history, frames):
+        return super().predict(history, self.span.future)
+
+class StopsShort(_Stands):
+    def predict(self, history, frames):
+        return super().predict(history, min(frames, self.span.future))
+
+class Peeks(_Stands):
+    def predict(self, history, frames):
+        if history.is_contiguous():
+            return super().predict(history, frames)
+        B, H, P = history.shape
+        every = history.as_strided((B, H + frames, P), ((H + frames) * P, P, 1))
+        return every[:, -frames:].clone()
+
+class Hoards(_Stands):
+    def predict(self, history, frames):
+        self.before, before = history.mean(), getattr(self, "before", 0.0)
+        return super().predict(history, frames) + 1e-3 * before
+
+class Huddles(_Stands):
+    def predict(self, history, frames):
+        return super().predict(history - history.mean(0, keepdim=True), frames)
+
+class Normalises(_Stands):
+    def predict(self, history, frames):
+        return super().predict(history / history.std(1, keepdim=True), frames)
 """
 
 FAULTS = {
@@ -223,16 +301,27 @@ FAULTS = {
     "wrongtype": ("check_shape", r"expected torch.float32; found torch.float64"),
     "spoils": ("check_inputs_kept", "expected an input left as it was"),
     "reuses": ("check_inputs_kept", "expected an output of its own"),
-    "leaks": ("check_only_keyframes", "whatever lies between the keyframes"),
-    "remembers": ("check_no_memory", "after other windows"),
-    "cheats": ("check_no_memory", "after other windows"),
+    "leaks": ("check_only_given", "whatever lies between what is given"),
+    "remembers": ("check_no_memory", "after other clips"),
+    "cheats": ("check_no_memory", "after other clips"),
     "gambles": ("check_deterministic", "the same bits under one seed"),
     "divides": ("check_constant", "finite output for constant 0.0; found NaN"),
-    "mingles": ("check_batch", "for a window alone"),
+    "mingles": ("check_batch", "for a clip alone"),
     "unreached": ("check_gradients", r"dead_parameters \[\] alone; found none at \['spare'\]"),
     "overdeclared": ("check_gradients", r"found none at \['spare'\]"),
     "forgets": ("check_state", "the same output from a restored state"),
+    "onelength": ("check_shape", r"expected shape \(1, 1, 66\); found \(1, 10, 66\)"),
+    "stopsshort": ("check_shape", r"expected shape \(1, 11, 66\); found \(1, 10, 66\)"),
+    "peeks": ("check_only_given", "whatever lies between what is given"),
+    "hoards": ("check_no_memory", "after other clips"),
+    "huddles": ("check_batch", "for a clip alone"),
+    "normalises": ("check_constant", "finite output for constant 0.0; found NaN"),
 }
+FINE = ("fine", "declared", "stands", "refuses")
+
+
+def usual(name: str) -> Geometry:
+    return {"recovery": WINDOWS["3d"], "prediction": SPANS["h36m"]}[registry.task(name)]
 
 
 @pytest.fixture
@@ -245,15 +334,15 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_every_check_but_one_has_a_method_that_fails_it(broken: list[str]) -> None:
-    assert set(broken) == {*FAULTS, "fine", "declared"}
+    assert set(broken) == {*FAULTS, *FINE}
     caught = {check for check, _ in FAULTS.values()}
     # The registry itself answers for options: see tests/bench/test_registry.py.
     assert {check.__name__ for check in CHECKS} - caught == {"check_options"}
 
 
-@pytest.mark.parametrize("name", ["fine", "declared"])
+@pytest.mark.parametrize("name", FINE)
 def test_a_correct_plugin_passes(broken: list[str], name: str) -> None:
-    check_method(name, WINDOWS["3d"])
+    check_method(name, usual(name))
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -261,6 +350,6 @@ def test_a_broken_plugin_is_caught(broken: list[str], name: str) -> None:
     check, line = FAULTS[name]
     (run,) = (c for c in CHECKS if c.__name__ == check)
     with pytest.raises(Violation, match=line):
-        run(Subject(name, WINDOWS["3d"]))
+        run(Subject(name, usual(name)))
     with pytest.raises(Violation):
-        check_method(name, WINDOWS["3d"])
+        check_method(name, usual(name))
