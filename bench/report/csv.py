@@ -7,7 +7,19 @@ import pandas as pd
 from bench.metrics import metric_info
 from bench.report.table import DatasetRow, Entry, Table
 
-_COUNTS = ["intervals", "parameters", "clips", "frames", "joints", "missed", "padded", "dropped"]
+_COUNTS = [
+    "interval",
+    "intervals",
+    "history",
+    "future",
+    "parameters",
+    "clips",
+    "frames",
+    "joints",
+    "missed",
+    "padded",
+    "dropped",
+]
 
 
 def csv(table: Table) -> str:
@@ -32,9 +44,13 @@ def _line(table: Table, row: DatasetRow, entry: Entry, metric: str) -> dict[str,
     number = entry.numbers.get(metric)
     gain = number.gain if number is not None else None
     cell, scored = entry.cell, entry.scored
+    geometry = cell.geometry if cell else {}
+    # Of one action's clips it is not known what was missed and left out.
+    whole = scored if scored and not row.action else None
     return {
         "dataset": row.dataset,
         "title": row.title,
+        "action": row.action,
         "standin": row.standin,
         "method": entry.column.method,
         "preset": cell.preset if cell else entry.column.preset,
@@ -47,24 +63,27 @@ def _line(table: Table, row: DatasetRow, entry: Entry, metric: str) -> dict[str,
         "sd": number.sd if number else None,
         "seeds": entry.seeds,
         "planned": entry.planned,
-        "mark": entry.mark if metric == table.config.metrics[0] else "",
+        "mark": entry.marks.get(metric, ""),
         "reference": table.config.reference,
         "gain": gain.mean if gain else None,
         "gain_low": gain.low if gain else None,
         "gain_high": gain.high if gain else None,
         "published": entry.published.get(metric),
-        "protocol": table.config.protocol,
-        "interval": table.config.interval,
-        "intervals": cell.intervals if cell else None,
+        "protocol": row.protocol,
+        "interval": row.geometry.get("interval"),
+        "intervals": geometry.get("intervals"),
+        "history": geometry.get("history"),
+        "future": geometry.get("future"),
+        "weights": cell.weights if cell else entry.column.weights,
         "budget": cell.budget if cell else None,
         "selection": cell.selection if cell and cell.training is not None else None,
         "parameters": entry.parameters,
         "clips": scored.clips if scored else None,
         "frames": scored.frames if scored else None,
         "joints": scored.joints if scored else None,
-        "missed": scored.missed if scored else None,
-        "padded": scored.padded if scored else None,
-        "dropped": scored.dropped if scored else None,
+        "missed": whole.missed if whole else None,
+        "padded": whole.padded if whole else None,
+        "dropped": whole.dropped if whole else None,
         "status": entry.state,
         "reason": entry.reason,
     }

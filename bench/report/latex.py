@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
+from itertools import groupby
 
 import pandas as pd
 
@@ -16,9 +17,12 @@ from bench.report.tex import escape
 # The text width of two-column papers, and about how wide a character of \footnotesize is.
 _TEXT_PT = 495.0
 _CHARACTER_PT = 4.5
+_SMALL_PT = 3.7
+_PLUS_MINUS_PT = 12.0
 _GAP_PT = 6.0
 _TITLE = 24
 _PUBLISHED = "published"
+_MS = " ms"
 _UNFINISHED = ("failed", "not run")
 _DAGGER = r"$^\dagger$"
 _STYLES = {"best": "textbf:--rwrap", "second": "underline:--rwrap"}
@@ -40,7 +44,8 @@ _HEAD = r"""% Compiles as it is; in a paper, load booktabs and \input this file.
 def latex(table: Table) -> str:
     """The table as a `table*` of methods by datasets, as wide as two columns at most.
 
-    Datasets that do not fit beside each other follow below. Below a method its published values.
+    Datasets and actions that do not fit beside each other follow below. Published values stand
+    below their method.
     """
     parts = [
         _HEAD,
@@ -64,13 +69,17 @@ def latex(table: Table) -> str:
 
 def _caption(table: Table) -> str:
     """Title, units, data, protocol, budget, seeds, selection, how to read it, and stand-ins."""
-    infos = [metric_info(metric) for metric in table.config.metrics]
-    units = ", ".join(f"{escape(info.label)} in {_unit(info.unit)}" for info in infos)
-    better = {info.better for info in infos}
+    units = ", ".join(
+        " ".join(part for part in (escape(label), "in", _unit(unit), horizons) if part)
+        for label, unit, horizons in sentences.quantities(table.config.metrics)
+    )
+    better = {metric_info(metric).better for metric in table.config.metrics}
     units += f" ({better.pop()} is better)" if len(better) == 1 else ""
     said = [rf"\textbf{{{escape(table.config.title)}.}} {units}"]
-    data = (escape(row.title) + (_DAGGER if row.standin else "") for row in table.rows)
-    said.append(f"Data: {', '.join(data)}")
+    titles = {
+        row.dataset: escape(row.title) + (_DAGGER if row.standin else "") for row in table.rows
+    }
+    said.append(f"Data: {', '.join(titles.values())}")
     said.append(", ".join(_sentence(part) for part in sentences.settings(table)))
     said.append(_sentence(sentences.legend(table)))
     if sentences.standins(table):
@@ -96,18 +105,16 @@ def _unit(unit: str) -> str:
 
 
 def _panels(table: Table) -> list[list[DatasetRow]]:
-    """The datasets in groups that fit beside each other."""
+    """The rows in groups that fit beside each other; actions of two places stand apart."""
     room = _TEXT_PT - max(map(len, [*table.labels, _PUBLISHED])) * _CHARACTER_PT
     panels: list[list[DatasetRow]] = [[]]
     left = room
     for row in table.rows:
-        numbers = 0.0
-        for metric in table.config.metrics:
-            characters = 11 if (metric, "sd") in _parts(table, row) else 6
-            label = len(metric_info(metric).label)
-            numbers += max(characters, label) * _CHARACTER_PT + _GAP_PT
-        wide = max(numbers, min(len(row.title), _TITLE) * _CHARACTER_PT) + _GAP_PT
-        if panels[-1] and wide > left:
+        numbers = sum(_wide(row, *part) for part in _parts(table, row))
+        longest = max(min(len(head), _TITLE) for head in table.heads(row))
+        wide = max(numbers, longest * _CHARACTER_PT) + _GAP_PT
+        apart = table.by_action and panels[-1] and table.place(panels[-1][0]) != table.place(row)
+        if panels[-1] and (wide > left or apart):
             panels.append([])
             left = room
         panels[-1].append(row)
@@ -115,15 +122,36 @@ def _panels(table: Table) -> list[list[DatasetRow]]:
     return panels
 
 
+def _wide(row: DatasetRow, metric: str, part: str) -> float:
+    """About how wide a column is, in points."""
+    numbers = [entry.numbers[metric] for entry in row.entries if metric in entry.numbers]
+    if part == "sd":
+        spreads = [printed(metric, n.sd) for n in numbers if n.sd is not None]
+        return max(map(len, spreads)) * _SMALL_PT + _PLUS_MINUS_PT
+    texts = [_label(metric), *(printed(metric, number.mean) for number in numbers)]
+    return max(map(len, texts)) * _CHARACTER_PT + _GAP_PT
+
+
 def _parts(table: Table, row: DatasetRow) -> list[tuple[str, str]]:
-    """The columns below a dataset: every metric's mean, and its deviation where one is known."""
+    """The columns below a row's head: every metric's mean, and its deviation where one is known."""
     parts = []
     for metric in table.config.metrics:
         parts.append((metric, "mean"))
         numbers = [entry.numbers[metric] for entry in row.entries if metric in entry.numbers]
-        if any(number.sd is not None for number in numbers):
+        if table.with_spread and any(number.sd is not None for number in numbers):
             parts.append((metric, "sd"))
     return parts
+
+
+def _label(metric: str) -> str:
+    """A metric above its column; of a horizon the number alone, `_stub` says its unit."""
+    return metric_info(metric).label.removesuffix(_MS)
+
+
+def _stub(table: Table) -> str:
+    """What stands before the metrics' labels."""
+    labels = [metric_info(metric).label for metric in table.config.metrics]
+    return _small("horizon in ms") if all(label.endswith(_MS) for label in labels) else ""
 
 
 def _tabular(table: Table, rows: Sequence[DatasetRow]) -> str:
@@ -136,31 +164,36 @@ def _tabular(table: Table, rows: Sequence[DatasetRow]) -> str:
         cells = [(row.entries[place], metric, part) for row, metric, part in columns]
         labels.append(escape(label))
         lines.append([_here(table, *cell) for cell in cells])
-        styles.append([_style(table, *cell) for cell in cells])
+        styles.append([_style(*cell) for cell in cells])
         if any(row.entries[place].published for row in rows):
             labels.append(_small(rf"\quad {_PUBLISHED}"))
             lines.append([_there(*cell) for cell in cells])
             styles.append([""] * len(cells))
+    # Equal neighbours share a head, so the title stands for its dataset alone.
+    keys = [(row.dataset, *table.heads(row)[1:]) for row, *_ in columns]
     frame = pd.DataFrame(
         lines,
         columns=pd.MultiIndex.from_tuples(
-            [(row.dataset, metric, part) for row, metric, part in columns]
+            [(*key, metric, part) for key, (_, metric, part) in zip(keys, columns, strict=True)]
         ),
     )
     marks = pd.DataFrame(styles, columns=frame.columns)
     titles: dict[object, str] = {row.dataset: _title(row) for row in rows}
-    heads: dict[object, str] = {
-        metric: escape(metric_info(metric).label) for metric in table.config.metrics
+    labels_of: dict[object, str] = {
+        metric: escape(_label(metric)) for metric in table.config.metrics
     }
-    text = (
+    levels = len(keys[0])
+    style = (
         frame.style.apply(lambda _: marks, axis=None)
         .format_index(dict[object, str](enumerate(labels)).__getitem__)
         .format_index(titles.__getitem__, axis="columns", level=0)
-        .format_index(heads.__getitem__, axis="columns", level=1)
-        .hide(axis="columns", level=2)
-        .to_latex(hrules=True, multicol_align="c", column_format=_format(columns))
+        .format_index(labels_of.__getitem__, axis="columns", level=levels)
+        .hide(axis="columns", level=levels + 1)
     )
-    return _spaced(text.rstrip(), labels, [len(_parts(table, row)) for row in rows])
+    for level in range(1, levels):
+        style = style.format_index(lambda head: escape(str(head)), axis="columns", level=level)
+    text = style.to_latex(hrules=True, multicol_align="c", column_format=_format(columns))
+    return _spaced(text.rstrip(), labels, keys, _stub(table))
 
 
 def _format(columns: Sequence[tuple[DatasetRow, str, str]]) -> str:
@@ -172,20 +205,34 @@ def _format(columns: Sequence[tuple[DatasetRow, str, str]]) -> str:
     return text
 
 
-def _spaced(text: str, labels: Sequence[str], widths: Sequence[int]) -> str:
-    """Rules below the datasets' titles, and a little room between methods."""
+def _spaced(text: str, labels: Sequence[str], keys: Sequence[tuple[str, ...]], stub: str) -> str:
+    """Rules below the heads that columns share, and a little room between methods.
+
+    keys: the heads of every column; stub: what stands before the labels of metrics.
+    """
     lines = text.split("\n")
-    rules, first = [], 2
-    for width in widths:
-        rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
-        first += width
+    levels = len(keys[0])
     start = lines.index(r"\midrule") + 1
     body = lines[start : start + len(labels)]
     for place, label in enumerate(labels):
         if place and label != _small(rf"\quad {_PUBLISHED}"):
             body[place] = "\\addlinespace[2pt]\n" + body[place]
     head, tail = lines[:start], lines[start + len(labels) :]
-    return "\n".join([*head[:3], "".join(rules), *head[3:], *body, *tail])
+    # The heads follow the tabular's own line and the rule at the top.
+    for level in range(levels):
+        head[2 + level] += "\n" + _rules([key[: level + 1] for key in keys])
+    head[2 + levels] = stub + head[2 + levels]
+    return "\n".join([*head, *body, *tail])
+
+
+def _rules(keys: Sequence[tuple[str, ...]]) -> str:
+    """A rule below every run of columns with equal keys; the first column is the methods'."""
+    rules, first = [], 2
+    for _, run in groupby(keys):
+        last = first + len(list(run)) - 1
+        rules.append(rf"\cmidrule(lr){{{first}-{last}}}")
+        first = last + 1
+    return "".join(rules)
 
 
 def _title(row: DatasetRow) -> str:
@@ -202,10 +249,10 @@ def _small(text: str) -> str:
     return rf"{{\scriptsize {text}}}"
 
 
-def _style(table: Table, entry: Entry, metric: str, part: str) -> str:
-    """The mark of an entry, at its leading number."""
-    leading = part == "mean" and metric == table.config.metrics[0]
-    return _STYLES.get(entry.mark, "") if leading else ""
+def _style(entry: Entry, metric: str, part: str) -> str:
+    """The mark of a metric's mean."""
+    mark = entry.marks.get(metric) if part == "mean" else None
+    return _STYLES[mark] if mark else ""
 
 
 def _here(table: Table, entry: Entry, metric: str, part: str) -> str:

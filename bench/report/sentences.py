@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from bench.metrics import metric_info
+from bench.metrics import METRICS, metric_info
 from bench.report.table import DatasetRow, Entry, Table
 from bench.results import Scored
 
@@ -13,6 +13,13 @@ _SELECTIONS = {
     "last": "last epoch kept",
     "validation": "selected on validation",
     "test": "SELECTED ON TEST",
+}
+# How a cell's geometry is said, for all of them and for one that differs.
+_GEOMETRY = {
+    "interval": ("K={}", "K={}"),
+    "intervals": ("Q={}", "Q={}"),
+    "history": ("history {} frames", "history {}"),
+    "future": ("future {} frames", "future {}"),
 }
 
 
@@ -23,22 +30,62 @@ def heading(table: Table) -> str:
 
 
 def measure(table: Table) -> str:
-    """`MPJPE mm (Accel mm/frame^2), lower is better`."""
-    first, *rest = [metric_info(metric) for metric in table.config.metrics]
-    text = f"{first.label} {first.unit}"
-    if rest:
-        text += f" ({', '.join(f'{info.label} {info.unit}' for info in rest)})"
-    if len({info.better for info in (first, *rest)}) == 1:
-        return f"{text}, {first.better} is better"
-    return f"{text}, {first.label}: {first.better} is better"
+    """`MPJPE mm (Accel mm/frame^2), lower is better`; without brackets where all lead."""
+    infos = [metric_info(metric) for metric in table.config.metrics]
+    said = [" ".join(part for part in parts if part) for parts in quantities(table.config.metrics)]
+    first, *rest = said
+    if table.config.layout == "metrics":
+        text = ", ".join(said)
+    else:
+        text = first + (f" ({', '.join(rest)})" if rest else "")
+    if len({info.better for info in infos}) == 1:
+        return f"{text}, {infos[0].better} is better"
+    if table.config.layout == "metrics":
+        return f"{text}, {_each_better(table.config.metrics)}"
+    return f"{text}, {infos[0].label}: {infos[0].better} is better"
+
+
+def quantities(metrics: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Label and unit of what is measured, and for which horizons: those of one metric together.
+
+    Averaged up to a horizon or taken at it, as the protocol says: the wording holds for both.
+    """
+    said: dict[str, list[str]] = {}
+    for metric in metrics:
+        base, _, horizon = metric.partition("@")
+        if base in METRICS and horizon:
+            said.setdefault(base, []).append(horizon)
+        else:
+            said[metric] = []
+    return [
+        (
+            metric_info(name).label,
+            metric_info(name).unit,
+            f"for horizons of {listed(horizons)} ms" if horizons else "",
+        )
+        for name, horizons in said.items()
+    ]
+
+
+def _each_better(metrics: Sequence[str]) -> str:
+    """`higher is better in PCK@0.2, lower in MPJPE`."""
+    labels: dict[str, list[str]] = {}
+    for metric in metrics:
+        info = metric_info(metric)
+        labels.setdefault(info.better, []).append(info.label)
+    (way, first), (other, rest) = labels.items()
+    return f"{way} is better in {listed(first)}, {other} in {listed(rest)}"
 
 
 def settings(table: Table) -> list[str]:
-    """Protocol, K and Q; budget; seeds and selection, as far as every entry shares them."""
-    parts = [f"protocol {table.config.protocol}, K={table.config.interval}"]
-    intervals = {cell.intervals for cell in table.cells}
-    if len(intervals) == 1:
-        parts[0] += f", Q={intervals.pop()}"
+    """Protocols and geometry; budget; seeds and selection, as far as every entry shares them."""
+    protocols = list(dict.fromkeys(row.protocol for row in table.rows))
+    shared = [
+        form.format(*sizes)
+        for what, (form, _) in _GEOMETRY.items()
+        if len(sizes := _sizes(table, what)) == 1
+    ]
+    parts = [", ".join([f"{_plural('protocol', len(protocols))} {listed(protocols)}", *shared])]
     budgets = sorted({cell.budget for cell in table.cells})
     if budgets:
         parts.append(f"budget {' and '.join(budgets)}")
@@ -58,13 +105,22 @@ def legend(table: Table, best: str = "bold", second: str = "underlined") -> str:
     best, second: what they look like.
     """
     parts = []
-    if any(entry.mark for _, entry in table.entries):
-        parts.append(f"{best}: best, {second}: second, of the methods that see only keyframes")
+    if any(entry.marks for _, entry in table.entries):
+        marks = f"{best}: best, {second}: second"
+        if table.config.layout == "metrics":
+            marks += " of each column"
+        if _sizes(table, "interval"):
+            marks += ", of the methods that see only keyframes"
+        parts.append(marks)
     full = sorted({entry.label for _, entry in table.entries if not entry.keyframes})
     if full:
         parts.append(f"{', '.join(full)}: the estimator at all frames, for reference")
     if any(n.sd is not None for _, entry in table.entries for n in entry.numbers.values()):
-        parts.append("+-: standard deviation over seeds")
+        parts.append(
+            "+-: standard deviation over seeds"
+            if table.with_spread
+            else "standard deviations over seeds are in the CSV file"
+        )
     if any(entry.published for _, entry in table.entries):
         parts.append(f"published: {table.config.source}")
     return "; ".join(parts)
@@ -73,14 +129,16 @@ def legend(table: Table, best: str = "bold", second: str = "underlined") -> str:
 def basis(table: Table) -> list[str]:
     """What each dataset's numbers stand on: clips, frames, joints, frame rate, what was left out.
 
-    One sentence per dataset with results.
+    One sentence per dataset with results, whatever the number of its rows.
     """
-    several = len({cell.intervals for cell in table.cells}) > 1
+    rows: dict[str, list[DatasetRow]] = {}
+    for row in table.rows:
+        if row.scored is not None:
+            rows.setdefault(row.dataset, []).append(row)
     return [
-        f"{row.title} ({row.fps:g} fps{_windows(row) if several else ''}): {_counts(row.scored)}"
-        + (f"; {row.origin}" if row.origin else "")
-        for row in table.rows
-        if row.scored is not None
+        f"{mine[0].title} ({mine[0].fps:g} fps{_geometries(table, mine)}): {_stand_on(table, mine)}"
+        + (f"; {mine[0].origin}" if mine[0].origin else "")
+        for mine in rows.values()
     ]
 
 
@@ -104,33 +162,44 @@ def warnings(table: Table) -> list[str]:
     ]
     if on_test:
         said.append(
-            f"selected on test: {_places(on_test)}; these numbers are optimistic, because the test"
-            " clips chose the weights"
+            f"selected on test: {_places(table, on_test)}; these numbers are optimistic, because"
+            " the test clips chose the weights"
         )
     for row, entry in table.entries:
-        where = f"{entry.label} on {row.title}"
+        where = f"{entry.label} on {_place(table, row)}"
         if entry.state == "failed":
             said.append(f"failed: {where}: {entry.reason}")
         elif entry.reason:
             said.append(f"{entry.seeds} of {entry.planned} seeds: {where}: {entry.reason}")
         elif entry.state == "done" and entry.seeds < entry.planned:
             said.append(f"{entry.seeds} of {entry.planned} seeds: {where}: the others were not run")
+        where = f"{entry.label} on {', '.join(table.heads(row))}"
         if entry.state == "done" and (lacking := set(table.config.metrics) - set(entry.numbers)):
             names = ", ".join(metric_info(metric).label for metric in sorted(lacking))
             said.append(f"no number: {where}: {names} is missing or not finite")
-        if entry.scored is not None and _differs(entry.scored, row.scored):
-            said.append(f"scored on other frames: {where}: {_counts(entry.scored)}")
+        if entry.scored is not None and _differs(entry.scored, row):
+            said.append(f"scored on other frames: {where}: {_counts(entry.scored, row)}")
     missing = [pair for pair in table.entries if pair[1].state == "not run"]
     if missing:
-        said.append(f"not run: {_places(missing)}")
+        said.append(f"not run: {_places(table, missing)}")
     if any(cell.limits.get("test_clips") for cell in table.cells):
         said.append("only some test clips were scored, to save time: a smoke test, not a result")
-    return said
+    # What befell a cell is true of every action it was scored on.
+    return list(dict.fromkeys(said))
+
+
+def published_weights(table: Table) -> str:
+    """Which columns were not trained here, or nothing without any."""
+    labels = [column.label or column.key for column in table.config.columns if column.weights]
+    return f"published weights, not trained here: {listed(labels)}" if labels else ""
 
 
 def notes(table: Table) -> list[str]:
     """The notes of datasets, rows and table, each once."""
-    said = [f"{row.title}: {note}" for row in table.rows for note in row.notes]
+    said = []
+    for row in table.rows:
+        said += [f"{row.title}: {note}" for note in row.notes]
+        said += [f"{_place(table, row)}: {row.note}"] if row.note else []
     return list(dict.fromkeys([*said, *table.config.notes]))
 
 
@@ -146,7 +215,8 @@ def ran(table: Table) -> str:
 
 def remarks(table: Table) -> list[str]:
     """Everything below the settings and the legend, in order, stand-ins excepted."""
-    return [*basis(table), *warnings(table), *notes(table)]
+    weights = published_weights(table)
+    return [*basis(table), *([weights] if weights else []), *warnings(table), *notes(table)]
 
 
 def duration(seconds: float) -> str:
@@ -164,19 +234,36 @@ def grouped(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-def _counts(scored: Scored | None) -> str:
-    if scored is None:
-        return "nothing scored"
-    text = (
-        f"{grouped(scored.clips)} {_plural('clip', scored.clips)}, "
-        f"{grouped(scored.frames)} frames, {scored.joints} joints"
-    )
+def listed(words: Sequence[str]) -> str:
+    """`80, 160 and 320`."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _counts(scored: Scored, row: DatasetRow) -> str:
+    text = f"{grouped(scored.clips)} {_plural('clip', scored.clips)}, "
+    # How many frames are predicted of a clip differs between methods, and horizons tell it.
+    text += "" if _predicted(row) else f"{grouped(scored.frames)} frames, "
+    text += f"{scored.joints} joints"
     rest = {
         "missed detections": scored.missed,
         "padded frames": scored.padded,
         "frames dropped at the ends": scored.dropped,
     }
     return ", ".join([text, *(f"{grouped(n)} {what}" for what, n in rest.items() if n)])
+
+
+def _stand_on(table: Table, rows: Sequence[DatasetRow]) -> str:
+    """The counts of a dataset's rows; `average: ...; walking, eating: ...` where they differ."""
+    counts = [(row, _counts(row.scored, row)) for row in rows if row.scored is not None]
+    names: dict[str, list[str]] = {}
+    for row, text in counts:
+        alike = {said for other, said in counts if other.action == row.action} == {text}
+        named = table.heads(row)[-1:] if alike and table.by_action else table.heads(row)[1:]
+        names.setdefault(text, []).append(" ".join(named))
+    if len(names) == 1:
+        return next(iter(names))
+    return "; ".join(f"{', '.join(dict.fromkeys(said))}: {text}" for text, said in names.items())
 
 
 def _training_windows(table: Table) -> str:
@@ -192,31 +279,51 @@ def _training_windows(table: Table) -> str:
     return f"{real or standin} windows" if real or standin else ""
 
 
-def _windows(row: DatasetRow) -> str:
-    """`, Q=10, MixSynthFormer Q=5`."""
-    others = [
-        f", {entry.label} Q={entry.cell.intervals}"
-        for entry in row.entries
-        if entry.cell is not None and entry.cell.intervals != row.intervals
-    ]
-    return f", Q={row.intervals}" + "".join(others)
+def _sizes(table: Table, what: str) -> set[int]:
+    """Every value that the cells have of one part of their geometry."""
+    return {cell.geometry[what] for cell in table.cells if what in cell.geometry}
 
 
-def _differs(scored: Scored, other: Scored | None) -> bool:
-    """Whether two entries were scored on different frames."""
-    return other is not None and (scored.clips, scored.frames, scored.joints) != (
-        other.clips,
-        other.frames,
-        other.joints,
+def _geometries(table: Table, rows: Sequence[DatasetRow]) -> str:
+    """`, Q=10, MixSynthFormer Q=5`: of one dataset, what not all entries of the table share."""
+    said = []
+    for what, (form, short) in _GEOMETRY.items():
+        usual = rows[0].geometry.get(what)
+        if usual is None or len(_sizes(table, what)) < 2:
+            continue
+        said.append(form.format(usual))
+        said += [
+            f"{entry.label} {short.format(size)}"
+            for row in rows
+            for entry in row.entries
+            if entry.cell and (size := entry.cell.geometry.get(what, usual)) != usual
+        ]
+    return "".join(f", {part}" for part in dict.fromkeys(said))
+
+
+def _predicted(row: DatasetRow) -> bool:
+    return "history" in row.geometry
+
+
+def _differs(scored: Scored, row: DatasetRow) -> bool:
+    """Whether an entry was scored on other frames than most in its row."""
+    most = row.scored
+    return most is not None and (
+        (scored.clips, scored.joints) != (most.clips, most.joints)
+        or (scored.frames != most.frames and not _predicted(row))
     )
 
 
-def _places(pairs: Iterable[tuple[DatasetRow, Entry]]) -> str:
-    """`MCT, ridge on 3DPW / SPIN; MCT on AIST++ / SPIN`."""
-    by_row: dict[str, list[str]] = {}
+def _place(table: Table, row: DatasetRow) -> str:
+    return ", ".join(table.place(row))
+
+
+def _places(table: Table, pairs: Iterable[tuple[DatasetRow, Entry]]) -> str:
+    """`MCT, ridge on 3DPW / SPIN; MCT on AIST++ / SPIN`, actions apart."""
+    by_place: dict[str, dict[str, None]] = {}
     for row, entry in pairs:
-        by_row.setdefault(row.title, []).append(entry.label)
-    return "; ".join(f"{', '.join(labels)} on {title}" for title, labels in by_row.items())
+        by_place.setdefault(_place(table, row), {})[entry.label] = None
+    return "; ".join(f"{', '.join(labels)} on {place}" for place, labels in by_place.items())
 
 
 def _plural(word: str, number: int) -> str:

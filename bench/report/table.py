@@ -17,7 +17,10 @@ from bench.results import Cell, Scored
 from bench.stats import Gain
 
 State = Literal["done", "failed", "not run", "absent"]
-Mark = Literal["best", "second", ""]
+Mark = Literal["best", "second"]
+
+AVERAGE = "average"
+"""What a row of all clips is called beside those of single actions."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,14 @@ class Number:
 
 @dataclass(frozen=True)
 class Entry:
-    """One method on one dataset.
+    """One method in one row.
 
     state: 'done' with at least one finished seed, 'failed' with none and at least one that
     failed, 'not run' when it was planned and has no result, 'absent' when nothing was planned;
     published: the paper's values by metric; seeds, planned: finished and planned ones; reason: of
-    the first failure; keyframes: whether the method sees keyframes only, as those that are
-    ranked do; cell: what its seeds share, None when nothing was planned.
+    the first failure; marks: of the metrics by which it is best or second in its row; keyframes:
+    False for a method that sees the estimator at every frame, which is not ranked; cell: what its
+    seeds share, None when nothing was planned.
     """
 
     column: Column
@@ -52,7 +56,7 @@ class Entry:
     seeds: int = 0
     planned: int = 0
     reason: str = ""
-    mark: Mark = ""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
     parameters: int | None = None
     scored: Scored | None = None
     cell: Cell | None = None
@@ -65,21 +69,25 @@ class Entry:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One dataset with the entries of every column, in their order.
+    """One dataset under one protocol, or one action of it, with the entries of every column.
 
-    scored: what most entries stand on; intervals: Q of most entries; origin, standin: where the
-    clips came from; notes: what every output must say about them.
+    action: the only one whose clips count, or nothing for all of them; scored: what most entries
+    stand on; geometry: of most entries; origin, standin: where the clips came from; notes: what
+    every output must say about the dataset, note: about this row.
     """
 
     dataset: str
     title: str
     fps: float
+    protocol: str
     entries: tuple[Entry, ...]
+    action: str = ""
     standin: bool = False
     origin: str = ""
     notes: tuple[str, ...] = ()
+    note: str = ""
     scored: Scored | None = None
-    intervals: int | None = None
+    geometry: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,25 @@ class Table:
     def labels(self) -> list[str]:
         """The methods' names, in the order of every row's entries."""
         return [column.label or column.key for column in self.config.columns]
+
+    @property
+    def by_action(self) -> bool:
+        """Whether a row shows one action only."""
+        return any(row.action for row in self.rows)
+
+    @property
+    def with_spread(self) -> bool:
+        """Whether there is room for deviations over seeds: not beside every metric of actions."""
+        return self.config.layout == "entries" or not self.by_action
+
+    def place(self, row: DatasetRow) -> tuple[str, ...]:
+        """The dataset's title, and where rows differ in it the protocol."""
+        several = len({other.protocol for other in self.rows}) > 1
+        return (row.title, row.protocol) if several else (row.title,)
+
+    def heads(self, row: DatasetRow) -> tuple[str, ...]:
+        """What tells a row from the others: its place and, where a row has one, its action."""
+        return (*self.place(row), row.action or AVERAGE) if self.by_action else self.place(row)
 
     @property
     def entries(self) -> list[tuple[DatasetRow, Entry]]:
