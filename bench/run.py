@@ -143,6 +143,7 @@ def _ready(job: Job, dataset: Dataset, tell: Tell) -> _Ready:
     stored = None if job.anew and not cell.weights else weights.load(cell)
     if stored is not None:
         state, about = stored
+        about = {**about, "curve": tuple(about.get("curve", ()))}
         method.load_state_dict(state)
         if isinstance(method, torch.nn.Module):
             method.eval()

@@ -61,7 +61,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def make(method: str, seed: int = 0, device: str = "cpu") -> Job:
         table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"], "smoke")
         cells = plan.plan(table, {"pw3d-spin": data}, budget="smoke", seeds=seed + 1)
-        return Job(cells[-1], tmp_path / "data", device, (file,))
+        return Job((cells[-1],), tmp_path / "data", device, tmp_path / "out", (file,), anew=True)
 
     return make
 
@@ -73,7 +73,7 @@ def by_cell(results) -> dict[tuple[str, int], Result]:
 def test_one_and_two_workers_and_none_compute_the_same_bits(job):
     told = []
     jobs = [job("net"), job("broken"), job("net", 1)]
-    here = by_cell(compute(one, lambda *_: None) for one in jobs)
+    here = by_cell(result for one in jobs for result in compute(one, lambda *_: None))
     one = by_cell(run_jobs(jobs, workers=1, tell=lambda *said: told.append(said)))
     two = by_cell(run_jobs(jobs, workers=2, tell=lambda *_: None))
     for key in (("net", 0), ("net", 1)):
@@ -84,7 +84,7 @@ def test_one_and_two_workers_and_none_compute_the_same_bits(job):
     # A failing cell is recorded and stops no other.
     assert one["broken", 0].status == two["broken", 0].status == "failed"
     assert one["broken", 0].error == "KeyError: 'broken on purpose'"
-    assert {(key, text) for key, _, text in told} >= {(jobs[0].cell.key, "scoring")}
+    assert {(key, text) for key, _, text in told} >= {(jobs[0].cells[0].key, "scoring")}
 
 
 def test_a_process_that_dies_fails_its_own_cell_only(job):
@@ -97,16 +97,16 @@ def test_a_process_that_dies_fails_its_own_cell_only(job):
 def test_cells_on_a_gpu_run_one_after_another_in_this_process(job, monkeypatch):
     seen = []
 
-    def spy(one: Job, tell) -> Result:
+    def spy(one: Job, tell) -> tuple[Result, ...]:
         seen.append(one.device)
-        return Result(cell=one.cell, status="done")
+        return (Result(cell=one.cells[0], status="done"),)
 
     monkeypatch.setattr(engines, "compute", spy)
     jobs = [job("net", seed, "cuda:0") for seed in (0, 1)]
     results = run_jobs(jobs, workers=8, tell=lambda *_: None)
-    assert next(results).cell == jobs[0].cell
+    assert next(results).cell == jobs[0].cells[0]
     assert seen == ["cuda:0"]
-    assert [result.cell for result in results] == [jobs[1].cell]
+    assert [result.cell for result in results] == [jobs[1].cells[0]]
 
 
 def test_without_jobs_nothing_is_started():

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from bench.config import (
+    Column,
     MethodConfig,
     Preset,
+    Row,
     TableConfig,
     budgets,
     method_config,
@@ -15,7 +17,7 @@ from bench.config import (
 )
 from bench.contracts import BadInput
 from bench.data.clips import Clip, Dataset
-from bench.data.skeletons import BODY_14, H36M_17
+from bench.data.skeletons import BODY_14, H36M_17, H36M_22
 from bench.plan import budget_named, chosen_table, plan
 from bench.results import Cell
 
@@ -64,16 +66,16 @@ def test_a_preset_differs_between_datasets_as_published():
     assert (pw3d.options["width"], h36m.options["width"]) == (32, 128)
     assert (pw3d.training["batch"], h36m.training["batch"]) == (256, 512)
     assert (pw3d.options["loss_recover"], h36m.options["loss_recover"]) == (2.5, 1.0)
-    assert pw3d.intervals == h36m.intervals == 10
+    assert pw3d.geometry["intervals"] == h36m.geometry["intervals"] == 10
 
 
 def test_every_option_is_resolved():
     found = cell("mixsynthformer", budget="paper")
     assert set(method_config("mixsynthformer").presets["paper"].options) < set(found.options)
-    assert found.interval == 10
+    assert found.geometry["interval"] == 10
     # Without a word of the preset, the dataset decides about Q.
-    assert cell("linear").intervals == 5
-    assert cell("linear", data=dataset("h36m-fcn")).intervals == 10
+    assert cell("linear").geometry["intervals"] == 5
+    assert cell("linear", data=dataset("h36m-fcn")).geometry["intervals"] == 10
 
 
 def test_a_stand_in_is_trained_as_long_as_the_budget_says_of_stand_ins():
@@ -182,8 +184,7 @@ def test_keys_do_not_depend_on_what_else_was_asked_for():
         {"method": "other"},
         {"revision": 99},
         {"training": None},
-        {"interval": 5},
-        {"intervals": 9},
+        {"geometry": {"interval": 5, "intervals": 9}},
         {"protocol": "full"},
         {"limits": {}},
         {"selection": "test"},
@@ -247,3 +248,70 @@ def test_a_plugin_brings_its_own_training(tmp_path, monkeypatch) -> None:
     assert (cell.training["lr"], cell.training["batch"], cell.training["windows"]) == (0.5, 7, 512)
     with pytest.raises(BadInput, match="does not say how long to train"):
         cells(["mct"], budget="paper")
+
+
+MOTION = TableConfig(
+    title="t",
+    metrics=("mpjpe@80",),
+    protocol="h36m-average",
+    reference="zero-velocity",
+    columns=(Column(method="zero-velocity"), Column(method="stsgcn")),
+    rows=(Row(dataset="h36m-motion"), Row(dataset="h36m-motion", protocol="h36m-horizon")),
+    source="s",
+)
+
+
+def motion(frames: int = 300, **rest) -> Dataset:
+    poses = np.zeros((frames, 22, 3), np.float32)
+    clips = {
+        split: tuple(Clip(name, name, poses, poses) for name in ("S5/walking_1", "S5/walking_2"))
+        for split in ("train", "validation", "test")
+    }
+    return Dataset(
+        "h36m-motion", "D", "E", "3d", 25, H36M_22, clips, "made here", fingerprint="f", **rest
+    )
+
+
+def test_prediction_has_a_history_and_a_future_and_a_cell_for_each_protocol():
+    found = plan(MOTION, {"h36m-motion": motion()}, budget="quick", seeds=2)
+    assert [(c.method, c.protocol, c.seed) for c in found] == [
+        (method, protocol, seed)
+        for protocol in ("h36m-average", "h36m-horizon")
+        for method, seed in (("zero-velocity", 0), ("stsgcn", 0), ("stsgcn", 1))
+    ]
+    assert found[1].geometry == {"history": 10, "future": 10}
+    assert len({c.key for c in found}) == 6
+    # Both protocols score the same weights.
+    assert len({c.training_key for c in found}) == 3
+    assert found[1].training["windows"] == budgets()["quick"].prediction["windows"]
+
+
+def test_published_weights_are_neither_trained_nor_seeded():
+    column = Column(
+        method="stsgcn", weights="c0de", label="published",
+        options={"horizons": [2, 4]}, geometry={"history": 10, "future": 4},
+    )  # fmt: skip
+    config = MOTION.model_copy(update={"columns": (*MOTION.columns, column)})
+    found = plan(config, {"h36m-motion": motion()}, budget="quick", seeds=2)[3]
+    assert (found.weights, found.training, found.selection) == ("c0de", None, "last")
+    assert found.geometry == {"history": 10, "future": 4}
+    assert found.preset == "published"
+    assert column.key == "stsgcn@c0de"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"protocol": "full"}, "h36m-motion is not for recovery"),
+        ({"rows": (Row(dataset="h36m-fcn"),)}, "h36m-fcn is not for prediction"),
+        ({"columns": (Column(method="linear"),)}, "linear is not for prediction"),
+    ],
+)
+def test_recovery_and_prediction_never_meet_in_a_table(change, said):
+    with pytest.raises(BadInput, match=said):
+        chosen_table(MOTION.model_copy(update=change), None, None, "quick")
+
+
+def test_a_test_clip_too_short_for_the_draws_is_found_before_anything_runs():
+    with pytest.raises(BadInput, match="too short for the published draws"):
+        plan(MOTION, {"h36m-motion": motion(frames=150)}, budget="quick")

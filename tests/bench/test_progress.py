@@ -11,7 +11,7 @@ from bench.results import Cell, Result
 
 
 def cell(method: str = "ridge") -> Cell:
-    return Cell("d-x", "f", method, "p", 1, {}, None, 10, 5, "full", "smoke", {}, "last", 2)
+    return Cell("d-x", "f", method, "p", 1, {}, None, {}, "full", "smoke", {}, "last", 2)
 
 
 def done(method: str = "ridge") -> Result:

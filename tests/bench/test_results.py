@@ -21,8 +21,7 @@ CELL = Cell(
     revision=1,
     options={"layers": [64, 64], "norm": None},
     training=None,
-    interval=10,
-    intervals=9,
+    geometry={"interval": 10, "intervals": 9},
     protocol="deciwatch",
     budget="quick",
     limits={"test_clips": 4},
@@ -38,13 +37,13 @@ OTHER: dict[str, Any] = {
     "revision": 2,
     "options": {"layers": [64, 32], "norm": None},
     "training": {"lr": 0.1},
-    "interval": 5,
-    "intervals": 8,
+    "geometry": {"interval": 10, "intervals": 8},
     "protocol": "full",
     "budget": "paper",
     "limits": {"test_clips": None},
     "selection": "last",
     "seed": 1,
+    "weights": "c0de",
 }
 
 RESULT = Result(
@@ -65,6 +64,18 @@ RESULT = Result(
 def test_the_key_changes_with_the_numbers_and_not_with_names_for_them(field: str) -> None:
     other = replace(CELL, **{field: OTHER[field]})
     assert (other.key == CELL.key) == (field in ("preset", "budget"))
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Cell)])
+def test_weights_are_shared_by_cells_that_are_scored_otherwise(field: str) -> None:
+    other = replace(CELL, **{field: OTHER[field]})
+    same = other.training_key == CELL.training_key
+    assert same == (field in ("preset", "budget", "protocol", "limits"))
+
+
+def test_weights_depend_on_the_limits_of_learning() -> None:
+    less = replace(CELL, limits={**CELL.limits, "validation_windows": 9})
+    assert less.training_key != CELL.training_key
 
 
 def test_the_key_does_not_depend_on_the_order_of_options() -> None:
@@ -108,7 +119,7 @@ def test_what_was_never_stored_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '"text"', "{}", '{"format": 1}', to_json(RESULT)[:-9], "\0" * 50],
+    ["", "{", "[]", "null", '"text"', "{}", '{"format": 2}', to_json(RESULT)[:-9], "\0" * 50],
     ids=["empty", "brace", "list", "null", "string", "no format", "no cell", "cut", "zeros"],
 )
 def test_a_damaged_file_counts_as_absent(tmp_path: Path, text: str) -> None:
@@ -127,7 +138,7 @@ def test_a_file_that_is_not_text_counts_as_absent(tmp_path: Path) -> None:
 
 def test_another_format_says_which() -> None:
     raw = json.loads(to_json(RESULT))
-    with pytest.raises(BadInput, match=r"x\.json: another format of results; found 9; expected 1"):
+    with pytest.raises(BadInput, match=r"x\.json: another format of results; found 9; expected 2"):
         from_json(json.dumps({**raw, "format": 9}), "x.json")
 
 

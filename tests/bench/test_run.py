@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import config, evaluation, plan, registry, run
+from bench import config, plan, registry, run, tasks
 from bench.data import store
 from bench.data.clips import Clip, Dataset
 from bench.data.skeletons import BODY_14
@@ -91,29 +91,31 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"], "smoke")
         (cell,) = plan.plan(table, {"pw3d-spin": data}, budget="smoke")
         limits = {**cell.limits, **change.pop("limits", {})}
-        return Job(
-            replace(cell, limits=limits, **change), tmp_path / "data", "cpu", (file.resolve(),)
-        )
+        anew = change.pop("anew", True)
+        out = change.pop("out", tmp_path / "out")
+        cell = replace(cell, limits=limits, **change)
+        return Job((cell,), tmp_path / "data", "cpu", out, (file.resolve(),), anew)
 
     return make
 
 
 def computed(job: Job) -> Result:
-    return compute(job, lambda *_: None)
+    (result,) = compute(job, lambda *_: None)
+    return result
 
 
 def test_a_trained_cell_has_everything_a_result_needs(job):
     told = []
     task = job("tiny")
-    done = compute(task, lambda *said: told.append(said))
+    (done,) = compute(task, lambda *said: told.append(said))
     assert done.status == "done"
     assert done.error is None
     assert set(done.metrics) == {"mpjpe", "pampjpe", "accel"}
     assert done.parameters == (6 * 42 + 1) * 51 * 42
-    assert len(done.curve) == task.cell.limits["validations"]
-    assert done.curve[-1]["windows"] == task.cell.training["windows"]
+    assert len(done.curve) == task.cells[0].limits["validations"]
+    assert done.curve[-1]["windows"] == task.cells[0].training["windows"]
     assert done.chosen["windows"] in {entry["windows"] for entry in done.curve}
-    assert done.scored.clips == len(done.clips) == task.cell.limits["test_clips"]
+    assert done.scored.clips == len(done.clips) == task.cells[0].limits["test_clips"]
     assert done.dataset == {
         "title": "D", "origin": "made here", "standin": False, "notes": ["a note"],
         "space": "3d", "fps": 30,
@@ -123,7 +125,7 @@ def test_a_trained_cell_has_everything_a_result_needs(job):
     shares = [share for _, share, _ in told]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert {key for key, *_ in told} == {task.cell.key}
+    assert {key for key, *_ in told} == {task.cells[0].key}
 
 
 def test_a_cells_metrics_are_the_weighted_means_of_its_clips(job):
@@ -165,7 +167,8 @@ def test_weights_are_selected_on_the_split_that_was_named(
         seen.append(len(source.truth))
         return float(len(seen))  # the first look is the best
 
-    monkeypatch.setattr(evaluation, "window_error", judge)
+    setting = replace(tasks.SETTINGS["recovery"], error=judge)
+    monkeypatch.setitem(tasks.SETTINGS, "recovery", setting)
     done = computed(job("tiny", selection=selection))
     assert set(seen) == ({frames} if frames else set())
     assert done.chosen["windows"] == done.curve[kept]["windows"]
@@ -202,5 +205,44 @@ def test_running_out_of_memory_fails_the_cell(job, monkeypatch):
     def full(*_):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(run, "_measured", full)
+    monkeypatch.setattr(run, "_ready", full)
     assert computed(job("linear")).error == "MemoryError: no room"
+
+
+def test_weights_are_kept_and_serve_another_protocol(job):
+    first = computed(job("tiny"))
+    other = replace(job("tiny", anew=False), cells=(job("tiny", protocol="full").cells[0],))
+    told = []
+    (again,) = compute(other, lambda *said: told.append(said[2]))
+    assert set(told) == {"scoring"}
+    assert again.curve == first.curve
+    assert again.parameters == first.parameters
+    assert again.chosen == first.chosen
+    # The same weights score the same under the protocol of the first.
+    assert computed(job("tiny", anew=False)).metrics == first.metrics
+
+
+def test_cells_that_differ_in_protocol_train_once(job):
+    cells = tuple(job("tiny", protocol=name).cells[0] for name in ("deciwatch", "full"))
+    apart = [computed(job("tiny", protocol=name)).metrics for name in ("deciwatch", "full")]
+    told = []
+    (work,) = run.jobs_for(cells, {"pw3d-spin": job("tiny").folder}, "cpu", job("tiny").out)
+    assert work.cells == cells
+    work = replace(work, anew=True, plugins=job("tiny").plugins)
+    results = compute(work, lambda *said: told.append(said))
+    assert [result.cell.protocol for result in results] == ["deciwatch", "full"]
+    assert [result.metrics for result in results] == apart
+    assert {key for key, _, text in told if "training" in text} == {cells[0].key}
+
+
+def test_fitted_weights_are_kept_too(job):
+    first = computed(job("ridge"))
+    again = computed(job("ridge", anew=False))
+    assert again.metrics == first.metrics
+    assert again.chosen == first.chosen
+
+
+def test_published_weights_that_are_not_there_say_what_to_do(job):
+    done = computed(job("tiny", weights="c0ffee", training=None))
+    assert done.status == "failed"
+    assert "run with --checkpoints" in done.error

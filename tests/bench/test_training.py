@@ -131,6 +131,10 @@ def test_every_epoch_draws_every_window_once_in_an_order_of_its_own():
             {"schedule": "cosine", "windows": 40},
             [1, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125)],
         ),
+        (
+            {"schedule": "steps", "decay": 0.1, "milestones": (0.5, 0.7), "windows": 60},
+            [1, 1, 1, 0.1, 0.1, 0.01],
+        ),
     ],
 )
 def test_schedules_lower_the_rate_as_worked_out_by_hand(settings, rates):
@@ -199,3 +203,18 @@ def test_a_loss_that_is_not_finite_stops_early_and_says_so():
 def test_what_is_no_module_is_refused():
     with pytest.raises(TypeError, match=r"object is not a torch\.nn\.Module"):
         fit(object(), Training())
+
+
+def test_weights_decay_when_asked_to():
+    def weight(**settings) -> float:
+        method = Slope()
+        with torch.no_grad():
+            method.weight.fill_(1.0)
+        loss = method.loss
+        method.loss = lambda keyframes, truth: 0 * loss(keyframes, truth)
+        fit(method, Training(batch=10, lr=0.1, schedule="cosine", windows=20, **settings))
+        return float(method.weight.detach())
+
+    assert weight() == 1.0
+    # Two steps of Adam along the decay's gradient, whose size does not matter: 0.1 + 0.05.
+    assert weight(weight_decay=0.5) == pytest.approx(0.85, abs=1e-3)
