@@ -1,14 +1,12 @@
 """MixSynthFormer in the prediction setting: fill the future coarsely, then refine it.
 
-Source: paper 3.6 and Eq. 17. The paper's settings are not published, and its text leaves open how
-"interpolation" reaches beyond the history; both are options here, the defaults chosen on the
-validation subject. Axes: B histories, H frames of history, F frames of future, T = H + F, P pose
-values, C channels.
+Source: paper 3.6 and Eq. 17. Its settings are not published (spec 6, table 4), and its text leaves
+open how "interpolation" reaches beyond the history: both are options here. Axes: B histories, H
+frames of history, F frames of future, T = H + F, P pose values, C channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import BadInput, Span
-from methods.encoder import EncoderOptions, encoder_blocks, idle_parameters
+from methods.encoder import EncoderOptions, check_use, encoder_blocks, idle_parameters
 from methods.layers import (
+    check_frames,
     check_history,
     check_share,
     cosines,
@@ -26,11 +25,14 @@ from methods.layers import (
     start_zero,
 )
 
-Fill = Literal["last", "velocity", "damped", "learned"]
+Fill = Literal["last", "velocity", "damped"]
+
+# Motion in decimetres and decimetres per frame times five: near one, as the encoder likes it.
+_DISPLACEMENT, _VELOCITY = 10.0, 50.0
 
 
 class MixSynthFormerPrediction(nn.Module):
-    """History and coarse future through the encoder; what it adds to the future is the answer."""
+    """History and filled future pass the encoder; what it adds to the future is the prediction."""
 
     title: ClassVar[str] = "MixSynthFormer"
     source: ClassVar[str] = "Sun et al., MixSynthFormer (the benchmark's paper), section 3.6"
@@ -38,34 +40,53 @@ class MixSynthFormerPrediction(nn.Module):
 
     @dataclass(frozen=True)
     class Options(EncoderOptions):
-        fill: Fill = "learned"
+        """Hyper-parameters; the defaults of the encoder are the release's for Human3.6M.
+
+        fill: the coarse future; 'last' repeats the last frame, 'velocity' its step, 'damped' its
+        step times damping, damping squared and so on, and 'learned' is a linear map over time
+        from displacements to displacements, H to F, shared by all pose values, which starts as
+        'last'; damping: of 'damped'; inputs: what is embedded, the 'pose' as the paper writes it,
+        or its 'motion', displacement from the last frame and velocity; frequency: the encoder
+        works on cosine coefficients over time in place of frames; output_start: 'zero' lets the
+        model start as its fill; velocity_loss: weight of a second term, the same distance between
+        frame-to-frame differences (spec 5.3), which the paper does not have; the others:
+        `EncoderOptions`.
+        """
+
+        fill: Literal[Fill, "learned"] = "damped"
         damping: float = 0.5
-        inputs: tuple[Literal["pose", "displacement", "velocity"], ...] = ("pose",)
+        inputs: Literal["pose", "motion"] = "motion"
         frequency: bool = False
-        scale: float = 1.0
         output_start: Literal["xavier", "zero"] = "xavier"
-        loss_velocity: float = 0.0
-        mirror: bool = False
-        reverse: bool = False
+        velocity_loss: float = 0.0
 
     def __init__(self, options: Options, span: Span) -> None:
+        """BadInput for options that contradict one another or do not fit the span."""
         super().__init__()
+        check_share(options, "damping")
+        check_use(
+            options,
+            damping=(
+                options.damping == self.Options.damping or options.fill == "damped",
+                "it belongs to fill damped",
+            ),
+        )
+        if options.velocity_loss < 0:
+            raise BadInput("option velocity_loss must not be negative", found=options.velocity_loss)
         self.span = span
-        self.options = options
-        H, F = span.history, span.future
+        self.inputs = options.inputs
+        self.velocity_loss = options.velocity_loss
         self.fill: nn.Linear | None = None
         if options.fill == "learned":
-            self.fill = nn.Linear(H, F, bias=False)
+            self.fill = nn.Linear(span.history, span.future, bias=False)
         else:
-            steps = torch.arange(1, F + 1, dtype=torch.float32)
-            gain = {"last": steps*0, "velocity": steps, "damped": (options.damping ** (steps )).cumsum(0)}[options.fill]
-            m = torch.zeros(F, H)
-            m[:, -1] = 1 + gain
-            m[:, -2] -= gain
-            self.register_buffer("extrapolation", m, persistent=False)
+            matrix = extrapolation_matrix(options.fill, span, options.damping)
+            self.register_buffer("extrapolation", matrix, persistent=False)
+        self.frequency = options.frequency
         if options.frequency:
             self.register_buffer("dct", cosines(span.frames), persistent=False)
-        self.embed = nn.Linear(span.pose * len(options.inputs), options.width, bias=options.bias)
+        values = span.pose * (1 if options.inputs == "pose" else 2)
+        self.embed = nn.Linear(values, options.width, bias=options.bias)
         self.blocks = encoder_blocks(options, span.frames)
         self.norm = nn.LayerNorm(options.width)
         self.output = nn.Linear(options.width, span.pose, bias=options.bias)
@@ -75,45 +96,67 @@ class MixSynthFormerPrediction(nn.Module):
         if self.fill is not None:
             start_zero(self.fill)
 
+    @property
+    def dead_parameters(self) -> frozenset[str]:
+        """The names of the parameters that are kept but never used (option `dead_weights`)."""
+        return idle_parameters(self)
+
     def coarse(self, history: Tensor) -> Tensor:
+        """(B, H, P) history -> the filled future (B, F, P)."""
+        last = history[:, -1:]
+        displacement = history - last
         if self.fill is not None:
-            last = history[:, -1:]
-            return self.fill((history - last).mT).mT + last
-        return torch.matmul(self.get_buffer("extrapolation"), history)
+            moved: Tensor = self.fill(displacement.mT).mT
+        else:
+            moved = torch.matmul(self.get_buffer("extrapolation"), displacement)
+        return last + moved
 
     def forward(self, history: Tensor) -> Tensor:
+        """(B, H, P) history -> the refined future (B, F, P); BadInput for another shape."""
+        check_history(history, self.span)
         filled = self.coarse(history)
-        x = torch.cat([history, filled], 1)
-        last = history[:, -1:]
-        parts = []
-        for kind in self.options.inputs:
-            if kind == "pose":
-                parts.append(x)
-            elif kind == "displacement":
-                parts.append((x - last) * self.options.scale)
-            else:
-                parts.append(torch.diff(x, dim=1, prepend=x[:, :1]) * (self.options.scale * 5))
-        x = torch.cat(parts, -1)
-        if self.options.frequency:
+        x = torch.cat([history, filled], dim=1)
+        if self.inputs == "motion":
+            velocity = x.diff(dim=1, prepend=x[:, :1])
+            displacement = x - history[:, -1:]
+            x = torch.cat([_DISPLACEMENT * displacement, _VELOCITY * velocity], dim=-1)
+        if self.frequency:
             x = torch.matmul(self.get_buffer("dct"), x)
         x = self.output(self.norm(self.blocks(self.embed(x))))
-        if self.options.frequency:
-            x = torch.matmul(self.get_buffer("dct").T[self.span.history :], x)
-        else:
-            x = x[:, self.span.history :]
-        return x + filled
+        if self.frequency:
+            # The transform is orthonormal: its inverse is its transpose.
+            x = torch.matmul(self.get_buffer("dct").mT, x)
+        return filled + x[:, self.span.history :]
 
     def predict(self, history: Tensor, frames: int) -> Tensor:
-        return self(history)[:, :frames]
+        """(B, H, P) -> (B, frames, P); BadInput for another shape or for more frames than F."""
+        check_frames(frames, self.span)
+        future: Tensor = self(history)
+        return future[:, :frames]
 
     def loss(self, history: Tensor, future: Tensor) -> Tensor:
-        if self.training and self.options.reverse:
-            clips = torch.cat([history, future], 1)
-            backwards = torch.rand(len(clips), device=clips.device) < 0.5
-            clips = torch.where(backwards[:, None, None], clips.flip(1), clips)
-            history, future = clips[:, : self.span.history], clips[:, self.span.history :]
+        """Mean joint distance to the future (B, F, P), in metres (paper Eq. 17)."""
         missing = self(history) - future
-        e = joint_distance(missing, self.span.dims).mean()
-        if self.options.loss_velocity:
-            e = e + self.options.loss_velocity * joint_distance(missing.diff(dim=1), self.span.dims).mean()
-        return e
+        error = joint_distance(missing, self.span.dims).mean()
+        if self.velocity_loss and self.span.future > 1:
+            steps = joint_distance(missing.diff(dim=1), self.span.dims).mean()
+            error = error + self.velocity_loss * steps
+        return error
+
+
+def extrapolation_matrix(fill: Fill, span: Span, damping: float) -> Tensor:
+    """(F, H): from a history's displacements to the last frame to those of the future.
+
+    The displacement of the last frame but one is the last step, taken backwards. BadInput where
+    a step is asked of one frame of history.
+    """
+    matrix = torch.zeros(span.future, span.history)
+    if fill == "last":
+        return matrix
+    if span.history < 2:
+        raise BadInput(
+            f"fill {fill} needs a velocity", found="1 frame of history", expected="at least 2"
+        )
+    ratio = 1.0 if fill == "velocity" else damping
+    matrix[:, -2] = -(ratio ** torch.arange(1, span.future + 1)).cumsum(0)
+    return matrix
