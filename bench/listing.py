@@ -135,10 +135,9 @@ def _described(dataset: Dataset) -> Iterator[str]:
         clips = dataset.clips[split]
         frames = sum(clip.frames for clip in clips)
         lost = missed(dataset, split)
-        noun = "clip" if len(clips) == 1 else "clips"
-        text = f"  {split}: {len(clips)} {noun}, {grouped(frames)} frames"
+        text = f"  {split}: {_counted(len(clips), 'clip')}, {grouped(frames)} frames"
         if prediction:
-            text += f", {len(actions(dataset, split))} actions"
+            text += f", {_counted(len(actions(dataset, split)), 'action')}"
         yield text + (f", {grouped(lost)} missed joints" if lost else "")
     published = config.single_frame
     scores = {} if prediction else full_rate(dataset)
@@ -148,6 +147,10 @@ def _described(dataset: Dataset) -> Iterator[str]:
         yield f"  every frame: {info.label} {value * info.scale:.2f} {info.unit}{beside}"
     for note in dataset.notes:
         yield f"  note: {note}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -175,7 +175,7 @@ def load(place: Path, source: Source, config: DatasetConfig, name: str) -> Datas
     for split in SPLITS:
         if split not in splits.values():
             found = ", ".join(texts) or "none"
-            raise BadInput(f"no text of the {split} split", file=place, found=found, hint=_HINT)
+            raise BadInput(f"no file of the {split} split", file=place, found=found, hint=_HINT)
     for text, path in texts.items():
         split = splits[text]
         frames = parse(_read(place, path), figure.values, place, text)
@@ -200,7 +200,7 @@ def load(place: Path, source: Source, config: DatasetConfig, name: str) -> Datas
         fps=config.fps,
         skeleton=figure.skeleton,
         clips={split: tuple(part) for split, part in clips.items()},
-        origin=f"{layout.words} in exponential maps, {len(texts)} texts",
+        origin=f"{layout.words} in exponential maps, {len(texts)} files",
         notes=_notes(place, source.dataset, splits),
         fingerprint=fingerprint((split, clip) for split in SPLITS for clip in clips[split]),
     )
@@ -221,7 +221,7 @@ def parse(content: bytes, values: int, file: Path, text: str) -> Floats:
 
     lines = [line for line in content.splitlines() if line.strip()]
     if not lines:
-        raise BadInput("the text is empty", file=file, clip=text, expected=expected, hint=hint)
+        raise BadInput("the file is empty", file=file, clip=text, expected=expected, hint=hint)
     for number, line in enumerate(lines, start=1):
         if line.count(b",") != values - 1:
             raise wrong(f"{line.count(b',') + 1} in line {number}")
@@ -316,7 +316,7 @@ def _notes(place: Path, source: str, splits: Mapping[str, Split]) -> tuple[str, 
         notes.append(f"not in the data: {_compact(absent)}")
     if source == "cmu":
         held = [text for text, split in splits.items() if split == "validation"]
-        notes.append(f"validation, held out of the training texts: {_compact(held)}")
+        notes.append(f"validation, held out of the training files: {_compact(held)}")
         return tuple(notes)
     lacking = {
         action_of(name) for name in absent if H36M_SUBJECTS[name.partition("/")[0]] == "test"

@@ -13,7 +13,7 @@ import numpy as np
 from bench.config import DatasetConfig, StandinConfig
 from bench.contracts import BadInput
 from bench.data.clips import SPLITS, Clip, Dataset, Split, check_clip
-from bench.data.expmap import H36M_SUBJECTS
+from bench.data.expmap import H36M_SUBJECTS, action_of
 from bench.data.motion import JOINTS, body, perform
 from bench.data.skeletons import H36M_22
 from bench.data.store import fingerprint
@@ -77,9 +77,8 @@ def _rng(plan: StandinConfig, *axes: str) -> np.random.Generator:
 
 def _clip(name: str, bones: Floats, config: DatasetConfig, plan: StandinConfig) -> Clip:
     rng = _rng(plan, name)
-    action = name.rpartition("/")[2].rpartition("_")[0]
     frames = int(rng.integers(plan.frames[0], plan.frames[1] + 1))
-    moved = perform(rng, [action], bones, frames, config.fps, plan.tempo)
+    moved = perform(rng, [action_of(name)], bones, frames, config.fps, plan.tempo)
     poses = _in_hips(moved).round(_DIGITS).astype(np.float32)
     clip = Clip(name=name, recording=name, detected=poses, truth=poses)
     check_clip(clip, H36M_22, "3d")

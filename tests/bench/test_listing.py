@@ -121,6 +121,26 @@ def test_a_check_finds_numbers_that_changed_after_they_were_prepared(data):
         list(checked(["pw3d-spin"], (data,)))
 
 
+def test_a_check_of_motion_capture_says_what_is_covered(tmp_path):
+    names = {"S1/walking_1", "S11/eating_1", "S5/eating_1", "S5/eating_2", "S5/walking_2"}
+    for name in names:
+        file = tmp_path / f"h3.6m/dataset/{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text((",".join(["0.1"] * 99) + "\n") * 334)
+    lines = list(checked(["h36m-motion"], (tmp_path,)))
+    assert lines[0] == (
+        "h36m-motion: Human3.6M / motion capture, from Human3.6M motion capture in exponential "
+        "maps, 5 files"
+    )
+    assert lines[1:4] == [
+        "  train: 1 clip, 167 frames, 1 action",
+        "  validation: 1 clip, 167 frames, 1 action",
+        "  test: 3 clips, 501 frames, 2 actions",
+    ]
+    assert lines[4].startswith("  note: not in the data: S1 walking_2, eating_1/2")
+    assert lines[5:] == ["  note: complete test actions, 1 of 15: eating"]
+
+
 def test_preparing_says_where_the_data_is_kept(data):
     said = []
     lines = prepared("pw3d-spin", (data,), "cpu", "quick", said.append)

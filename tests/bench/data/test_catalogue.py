@@ -1,6 +1,7 @@
 """Where a dataset comes from: order of places, stand-ins, and what is made once."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,72 @@ def test_a_dataset_that_is_nowhere_has_its_stand_in_or_is_refused(deciwatch_root
         assert found.words == "stand-in, no data found"
     with pytest.raises(BadInput, match=r"no data for h36m-fcn-oof, and it has no stand-in"):
         locate("h36m-fcn-oof", (deciwatch_root,))
+
+
+def write_captured(folder: Path, size: float = 0.1) -> Path:
+    """Human3.6M as exponential maps: one file of each split."""
+    for number, subject in enumerate(("S1", "S11", "S5")):
+        file = folder / subject / "walking_1.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(",".join(["0"] * 98 + [str(size * number)]) + "\n")
+        file.write_text(file.read_text() * 340)
+    return folder
+
+
+@pytest.fixture
+def captured_root(tmp_path) -> Path:
+    write_captured(tmp_path / "captured/h3.6m/dataset")
+    return tmp_path / "captured"
+
+
+def zipped(root: Path, file: Path) -> Path:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in root.rglob("*.txt"):
+            archive.writestr(path.relative_to(root).as_posix(), path.read_bytes())
+    return file
+
+
+def test_motion_capture_is_found_as_a_folder_or_an_archive_beside_other_data(
+    captured_root, h36m_folder, tmp_path
+):
+    found = locate("h36m-motion", data_roots([captured_root]))
+    place = captured_root / "h3.6m/dataset"
+    assert (found.layout, found.root) == ("expmap", place)
+    assert found.words == f"exponential maps in {place}"
+    side_by_side = tmp_path / "all"
+    side_by_side.mkdir()
+    (side_by_side / "h36m").symlink_to(h36m_folder)
+    assert locate("h36m-motion", data_roots([side_by_side])).layout == "stand-in"
+    archive = zipped(captured_root, side_by_side / "h3.6m.zip")
+    write_deciwatch(side_by_side / "deciwatch")
+    roots = data_roots([side_by_side])
+    assert locate("h36m-motion", roots).root == archive
+    assert locate("h36m-sh", roots).root == side_by_side / "h36m"
+    assert locate("h36m-fcn", roots).layout == "deciwatch"
+    assert locate("h36m-motion", data_roots([archive])).root == archive
+    with pytest.raises(BadInput, match="no data for cmu-motion"):
+        locate("cmu-motion", roots)
+
+
+def test_motion_capture_is_read_once_and_again_when_a_file_changes(cache, captured_root):
+    said = []
+
+    def opened() -> Path:
+        return open_folder("h36m-motion", (captured_root,), budget="quick", say=said.append)
+
+    folder = opened()
+    assert said == [f"h36m-motion: reading exponential maps in {captured_root / 'h3.6m/dataset'}"]
+    assert opened() == folder
+    assert len(said) == 1
+    dataset = store.load(folder)
+    assert [len(dataset.clips[split]) for split in SPLITS] == [1, 1, 1]
+    os.utime(captured_root / "h3.6m/dataset/S11/walking_1.txt", ns=(1, 1))
+    assert opened() != folder
+    archive = zipped(captured_root, captured_root.parent / "h3.6m.zip")
+    from_archive = open_folder("h36m-motion", (archive,), budget="quick")
+    assert store.load(from_archive).fingerprint == dataset.fingerprint
+    os.utime(archive, ns=(1, 1))
+    assert open_folder("h36m-motion", (archive,), budget="quick") != from_archive
 
 
 def test_an_unknown_dataset_is_told():

@@ -97,6 +97,49 @@ def test_what_is_saved_is_loaded(tmp_path, space):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["d"]
 
 
+def motion_capture() -> Dataset:
+    """A dataset whose detections are its truth."""
+    saved = dataset("3d")
+    clips = {
+        split: tuple(replace(clip, detected=clip.truth) for clip in saved.clips[split])
+        for split in SPLITS
+    }
+    listed = [(split, clip) for split in SPLITS for clip in clips[split]]
+    return replace(saved, clips=clips, fingerprint=store.fingerprint(listed))
+
+
+def test_what_is_detected_without_error_is_stored_once(tmp_path):
+    saved = motion_capture()
+    store.save(saved, tmp_path / "d")
+    assert sorted(path.name for path in (tmp_path / "d").glob("*.npy")) == [
+        "test_truth.npy", "train_truth.npy", "validation_truth.npy",
+    ]  # fmt: skip
+    loaded = store.load(tmp_path / "d")
+    for split in SPLITS:
+        for one, other in zip(saved.clips[split], loaded.clips[split], strict=True):
+            assert other.detected is other.truth
+            np.testing.assert_array_equal(one.truth, other.truth)
+    again = store.fingerprint((split, clip) for split in SPLITS for clip in loaded.clips[split])
+    assert again == saved.fingerprint
+
+
+def test_one_clip_with_detections_of_its_own_keeps_all_of_them(tmp_path):
+    saved = motion_capture()
+    other = replace(saved.clips["test"][0], detected=saved.clips["test"][0].truth + 1)
+    clips = {**saved.clips, "test": (other, *saved.clips["test"][1:])}
+    store.save(replace(saved, clips=clips), tmp_path / "d")
+    loaded = store.load(tmp_path / "d").clips
+    np.testing.assert_array_equal(loaded["test"][0].detected, other.detected)
+    np.testing.assert_array_equal(loaded["train"][0].detected, saved.clips["train"][0].truth)
+
+
+def test_detections_that_are_gone_are_not_taken_for_the_truth(folder):
+    edited(folder, lambda meta: meta.pop("detected_is_truth"))
+    assert store.load(folder).fingerprint == dataset().fingerprint  # as older versions wrote it
+    (folder / "train_detected.npy").unlink()
+    assert "the prepared data is damaged" in refusal(folder)
+
+
 def test_a_split_may_be_empty(tmp_path):
     saved = dataset()
     store.save(replace(saved, clips={**saved.clips, "validation": ()}), tmp_path / "d")
