@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import registry
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Geometry, Span, Window
 
 WINDOW = Window(interval=2, intervals=3, joints=2, dims=3)
 
@@ -75,6 +75,8 @@ def test_names_import_no_method() -> None:
         ("cubic", "fixed"),
         ("ridge", "fitted"),
         ("mixsynthformer", "trainable"),
+        ("zero-velocity", "fixed"),
+        ("stsgcn", "trainable"),
     ],
 )
 def test_kind(name: str, kind: str) -> None:
@@ -82,8 +84,36 @@ def test_kind(name: str, kind: str) -> None:
     assert registry.kind(registry.method_class(name)) == kind
 
 
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("estimator", "recovery"), ("linear", "recovery"), ("zero-velocity", "prediction")],
+)
+def test_task(name: str, task: str) -> None:
+    assert registry.task(name) == task
+    assert registry.task(registry.method_class(name)) == task
+
+
+@pytest.mark.parametrize(
+    ("name", "geometry", "line"),
+    [
+        ("linear", Span(2, 1, 2, 3), "found a history to continue; expected recovery"),
+        ("estimator", Span(2, 1, 2, 3), "found a history to continue; expected recovery"),
+        ("zero-velocity", WINDOW, "found a window to recover; expected prediction"),
+    ],
+)
+def test_a_geometry_of_the_other_task_is_refused(name: str, geometry: Geometry, line: str) -> None:
+    with pytest.raises(BadInput, match=f"does not do this task; {line}"):
+        registry.build(name, {}, geometry)
+
+
+def test_a_plugin_may_predict(tmp_path: Path) -> None:
+    text = PLUGIN.replace("recover(self, keyframes)", "predict(self, history, frames)")
+    assert registry.load_plugin(plugin(tmp_path, text)) == ["mine"]
+    assert registry.task("mine") == "prediction"
+
+
 def test_unknown_method_names_the_nearest() -> None:
-    with pytest.raises(BadInput, match=r"unknown method 'rigde'; did you mean ridge\?"):
+    with pytest.raises(BadInput, match=r"unknown method 'rigde'; did you mean ridge or "):
         registry.method_class("rigde")
 
 

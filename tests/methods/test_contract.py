@@ -107,13 +107,6 @@ def test_gives_the_same_on_cuda(name: str, geometry: Geometry) -> None:
     check_device(subject(name, geometry))
 
 
-@pytest.mark.parametrize("name", ["linear", "estimator", "stsgcn"])
-def test_a_geometry_of_the_other_task_is_refused(name: str) -> None:
-    other = {"recovery": SPANS["h36m"], "prediction": WINDOWS["3d"]}[registry.task(name)]
-    with pytest.raises(BadInput, match=rf"does not do this.*; expected {registry.task(name)}"):
-        registry.build(name, {}, other)
-
-
 def test_the_documented_examples_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```(?:python|toml)\n(.*?)```", DOCS.read_text(), re.S)
     method, prediction, _, usage, suite = blocks
