@@ -56,15 +56,15 @@ def label(line: Line, gain: str = "") -> Piece:
 
 
 def number_piece(entry: Entry, metric: str, line: Line, *, spread: bool, first: bool) -> Piece:
-    """One metric of an entry on one line, or in the first column why there is none."""
+    """One metric of an entry on one line: on its own, in the first column, why there is none."""
     number, published = entry.numbers.get(metric), entry.published.get(metric)
     if line == "gain":
-        return Piece(gain_text(metric, number))
+        return Piece("" if number is None or number.gain is None else gain_text(metric, number))
     if line == "published":
-        return Piece("-" if published is None else printed(metric, published), "published")
+        return Piece("" if published is None else printed(metric, published), "published")
     if line == "difference":
         if number is None or published is None:
-            return Piece("-")
+            return Piece("")
         return Piece(signed(metric, number.mean - published))
     if number is None:
         return Piece(why(entry) if first else "-")

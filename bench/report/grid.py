@@ -79,7 +79,7 @@ def _fitting(
 
 
 def _lines(columns: Sequence[Column], plain: bool) -> list[Text]:
-    """One block: a line for each level of heads that says something here, then the cells."""
+    """One block: its heads, then its cells, without lines that say nothing here."""
     widths = _widths(columns, plain)
     heads = [
         _joined(
@@ -89,7 +89,11 @@ def _lines(columns: Sequence[Column], plain: bool) -> list[Text]:
         for level in range(len(columns[0].heads))
     ]
     bodies = [_aligned(column, plain, left=not place) for place, column in enumerate(columns)]
-    cells = [_joined(zip(parts, widths, strict=True)) for parts in zip(*bodies, strict=True)]
+    cells = [
+        _joined(zip(parts, widths, strict=True))
+        for parts in zip(*bodies, strict=True)
+        if any(part.plain.strip() for part in parts[1:])
+    ]
     return [*(line for line in heads if line.plain), *cells]
 
 

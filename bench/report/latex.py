@@ -19,7 +19,11 @@ _TEXT_PT = 495.0
 _CHARACTER_PT = 4.5
 _SMALL_PT = 3.7
 _PLUS_MINUS_PT = 12.0
+_DIGIT_PT = 4.3
+_LINE_PT = 9.5
 _GAP_PT = 6.0
+# What the panels of one float may be high, so that a page has room for caption and remarks.
+_HEIGHT_PT = 500.0
 _TITLE = 24
 _PUBLISHED = "published"
 _MS = " ms"
@@ -47,24 +51,52 @@ def latex(table: Table) -> str:
     Datasets and actions that do not fit beside each other follow below. Published values stand
     below their method.
     """
-    parts = [
-        _HEAD,
-        r"\begin{table*}[t]",
-        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{_caption(table)}}}",
-        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9:-]', '-', table.name)}}}",
-        r"\par\smallskip",
-        "\n\\par\\medskip\n".join(_tabular(table, rows) for rows in _panels(table)),
+    floats = _floats(table, _panels(table))
+    label = rf"\label{{tab:{re.sub(r'[^A-Za-z0-9:-]', '-', table.name)}}}"
+    title = rf"\textbf{{{escape(table.config.title)}}}"
+    continued = rf"\addtocounter{{table}}{{-1}}\caption{{{title}, continued.}}"
+    parts = [_HEAD]
+    for place, panels in enumerate(floats):
+        parts += [
+            r"\begin{table*}[t]",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+            *([continued] if place else [rf"\caption{{{_caption(table)}}}", label]),
+            r"\par\smallskip",
+            "\n\\par\\medskip\n".join(_tabular(table, rows) for rows in panels),
+            *(_remarks(table) if place == len(floats) - 1 else []),
+            r"\end{table*}",
+        ]
+    return "\n".join([*parts, r"\benchend"]) + "\n"
+
+
+def _remarks(table: Table) -> list[str]:
+    """The small print below the last panel."""
+    return [
         r"\par\smallskip",
         r"\begin{minipage}{\linewidth}\scriptsize\raggedright",
         "\\\\\n".join(
             _capital(_sentence(remark.rstrip("."))) + "." for remark in sentences.remarks(table)
         ),
         r"\end{minipage}",
-        r"\end{table*}",
-        r"\benchend",
     ]
-    return "\n".join(parts) + "\n"
+
+
+def _floats(table: Table, panels: Sequence[list[DatasetRow]]) -> list[list[list[DatasetRow]]]:
+    """The panels in groups of which each fits on a page."""
+    floats: list[list[list[DatasetRow]]] = [[]]
+    left = _HEIGHT_PT
+    for rows in panels:
+        published = [
+            any(row.entries[at].published for row in rows) for at in range(len(table.labels))
+        ]
+        high = (len(table.heads(rows[0])) + 2 + sum(published)) * _LINE_PT
+        high += len(published) * (_LINE_PT + 2) + 2 * _GAP_PT
+        if floats[-1] and high > left:
+            floats.append([])
+            left = _HEIGHT_PT
+        floats[-1].append(rows)
+        left -= high
+    return floats
 
 
 def _caption(table: Table) -> str:
@@ -81,7 +113,7 @@ def _caption(table: Table) -> str:
     }
     said.append(f"Data: {', '.join(titles.values())}")
     said.append(", ".join(_sentence(part) for part in sentences.settings(table)))
-    said.append(_sentence(sentences.legend(table)))
+    said.append(_sentence(sentences.legend(table, spread=table.with_spread)))
     if sentences.standins(table):
         said.append(_DAGGER + _capital(_sentence(sentences.standins(table))))
     return ".\n".join(_capital(part) for part in said if part) + "."
@@ -110,7 +142,7 @@ def _panels(table: Table) -> list[list[DatasetRow]]:
     panels: list[list[DatasetRow]] = [[]]
     left = room
     for row in table.rows:
-        numbers = sum(_wide(row, *part) for part in _parts(table, row))
+        numbers = sum(_wide(table, row, *part) for part in _parts(table, row))
         longest = max(min(len(head), _TITLE) for head in table.heads(row))
         wide = max(numbers, longest * _CHARACTER_PT) + _GAP_PT
         apart = table.by_action and panels[-1] and table.place(panels[-1][0]) != table.place(row)
@@ -122,14 +154,16 @@ def _panels(table: Table) -> list[list[DatasetRow]]:
     return panels
 
 
-def _wide(row: DatasetRow, metric: str, part: str) -> float:
+def _wide(table: Table, row: DatasetRow, metric: str, part: str) -> float:
     """About how wide a column is, in points."""
     numbers = [entry.numbers[metric] for entry in row.entries if metric in entry.numbers]
     if part == "sd":
         spreads = [printed(metric, n.sd) for n in numbers if n.sd is not None]
         return max(map(len, spreads)) * _SMALL_PT + _PLUS_MINUS_PT
-    texts = [_label(metric), *(printed(metric, number.mean) for number in numbers)]
-    return max(map(len, texts)) * _CHARACTER_PT + _GAP_PT
+    longest = max((len(printed(metric, number.mean)) for number in numbers), default=1)
+    states = {entry.state for entry in row.entries} if metric == table.config.metrics[0] else set()
+    words = [_label(metric), *states.intersection(_UNFINISHED)]
+    return max(longest * _DIGIT_PT, max(map(len, words)) * _CHARACTER_PT) + _GAP_PT
 
 
 def _parts(table: Table, row: DatasetRow) -> list[tuple[str, str]]:

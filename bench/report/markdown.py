@@ -30,7 +30,7 @@ def markdown(table: Table) -> str:
     'metrics': a table for each dataset under each protocol, published values below.
     """
     title = f"**{sentences.heading(table)}: {escape(table.config.title)}**"
-    said = [", ".join(sentences.settings(table)), sentences.legend(table)]
+    said = [", ".join(sentences.settings(table)), sentences.legend(table, spread=table.with_spread)]
     said += [sentences.standins(table), *sentences.remarks(table)]
     body = _metrics(table) if table.config.layout == "metrics" else _entries(table)
     return "\n".join(
@@ -120,7 +120,7 @@ def _number(table: Table, entry: Entry, metric: str) -> str:
 
 
 def _published(entry: Entry, metric: str) -> str:
-    return printed(metric, entry.published[metric]) if metric in entry.published else "-"
+    return printed(metric, entry.published[metric]) if metric in entry.published else ""
 
 
 def _marked(mean: str, mark: Mark | None) -> str:

@@ -99,10 +99,12 @@ def settings(table: Table) -> list[str]:
     return parts
 
 
-def legend(table: Table, best: str = "bold", second: str = "underlined") -> str:
+def legend(
+    table: Table, best: str = "bold", second: str = "underlined", *, spread: bool = True
+) -> str:
     """How to read an entry, as far as its marks and signs occur.
 
-    best, second: what they look like.
+    best, second: what they look like; spread: whether deviations over seeds are shown.
     """
     parts = []
     if any(entry.marks for _, entry in table.entries):
@@ -118,7 +120,7 @@ def legend(table: Table, best: str = "bold", second: str = "underlined") -> str:
     if any(n.sd is not None for _, entry in table.entries for n in entry.numbers.values()):
         parts.append(
             "+-: standard deviation over seeds"
-            if table.with_spread
+            if spread
             else "standard deviations over seeds are in the CSV file"
         )
     if any(entry.published for _, entry in table.entries):

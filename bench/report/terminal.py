@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from itertools import groupby
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -45,15 +46,17 @@ def draw(table: Table, *, width: int, plain: bool, long: bool = False) -> list[T
     plain: mark the best as **70.1** and the second as _70.9_ instead of by style; long: everything
     that is known about every entry.
     """
+    grid, spread = _grid(table, width, plain)
     if long:
         body = [line for row in table.rows for line in long_form(table, row, width, plain)]
     else:
-        body = blocks(*_grid(table, width, plain), width, plain)
+        body = blocks(*grid, width, plain)
     edge = max((line.cell_len for line in body), default=0)
     lines = [*_title(table, width, edge), *body]
     lines.append(Text())
     marks = (PLAIN["best"], PLAIN["second"]) if plain else ("bold", "underlined")
-    said = [" | ".join(sentences.settings(table)), sentences.legend(table, *marks)]
+    legend = sentences.legend(table, *marks, spread=spread or long)
+    said = [" | ".join(sentences.settings(table)), legend]
     said += [sentences.standins(table), *sentences.remarks(table), sentences.ran(table)]
     for sentence in said:
         lines += _wrapped(sentence, width)
@@ -80,18 +83,17 @@ def _title(table: Table, width: int, edge: int) -> list[Text]:
     ]
 
 
-def _grid(table: Table, width: int, plain: bool) -> _Grid:
-    """The form that shows most in the width there is."""
+def _grid(table: Table, width: int, plain: bool) -> tuple[_Grid, bool]:
+    """The form that shows most in the width there is, and whether it has deviations."""
     if table.config.layout == "entries":
         wide = _wide(table)
-        return wide if fits(*wide, width, plain) else _tall(table)
+        return (wide if fits(*wide, width, plain) else _tall(table)), True
     first, others = _metrics(table, spread=table.with_spread)
-    groups = {column.group: column for column in others}
-    together = (
-        fits(first, [column for column in others if column.group == group], width, plain)
-        for group in groups
+    spread = table.with_spread and all(
+        fits(first, list(group), width, plain)
+        for _, group in groupby(others, key=lambda column: column.group)
     )
-    return (first, others) if all(together) else _metrics(table, spread=False)
+    return ((first, others) if spread else _metrics(table, spread=False)), spread
 
 
 def _wide(table: Table) -> _Grid:

@@ -43,13 +43,15 @@ DATASETS = {
         title="D2 / SPIN", estimator="SPIN", space="3d", fps=30, skeleton="x", intervals=5
     ),
 }
+LEADING = "mpjpe"
 SCORED = Scored(clips=2, frames=400, joints=17)
 
 
 def cell(method: str, dataset: str = "d1", seed: int = 0, **changes: Any) -> Cell:
     trained = {"epochs": 3} if method == "net" else None
+    size = {"interval": 10, "intervals": 10}
     made = Cell(
-        dataset, "f0", method, "quick", 1, {}, trained, 10, 10, "deciwatch", "quick", {}, "last", 0
+        dataset, "f0", method, "quick", 1, {}, trained, size, "deciwatch", "quick", {}, "last", 0
     )
     return replace(made, seed=seed, **changes)
 
@@ -145,7 +147,12 @@ def test_shares_are_printed_in_percent() -> None:
     assert entries[2].numbers["pck@0.2"].mean == pytest.approx(95.0)
     assert entries[2].numbers["pck@0.2"].gain is not None
     assert entries[2].numbers["pck@0.2"].gain.mean == pytest.approx(5.0)
-    assert [entry.mark for entry in entries] == ["", "second", "best", ""]
+    assert [dict(entry.marks) for entry in entries] == [
+        {},
+        {"pck@0.2": "second"},
+        {"pck@0.2": "best"},
+        {},
+    ]
 
 
 def test_marks_leave_out_what_sees_every_frame() -> None:
@@ -155,7 +162,12 @@ def test_marks_leave_out_what_sees_every_frame() -> None:
         done(cell("ridge"), [69.0]),
         done(cell("net"), [75.0]),
     ]
-    assert [entry.mark for entry in table(results).rows[0].entries] == ["", "second", "best", ""]
+    assert [entry.marks.get(LEADING, "") for entry in table(results).rows[0].entries] == [
+        "",
+        "second",
+        "best",
+        "",
+    ]
 
 
 def test_equal_printed_values_share_a_mark() -> None:
@@ -164,12 +176,14 @@ def test_equal_printed_values_share_a_mark() -> None:
         done(cell("ridge"), [69.96]),
         done(cell("net"), [71.0]),
     ]
-    marks = [entry.mark for entry in table(results).rows[0].entries]
+    marks = [entry.marks.get(LEADING, "") for entry in table(results).rows[0].entries]
     assert marks == ["", "best", "best", "second"]
 
 
 def test_a_method_without_rivals_is_not_marked() -> None:
-    assert [e.mark for e in table([done(cell("net"), [70.0])]).rows[0].entries] == [""] * 4
+    assert [
+        e.marks.get(LEADING, "") for e in table([done(cell("net"), [70.0])]).rows[0].entries
+    ] == [""] * 4
 
 
 def test_states() -> None:
@@ -228,7 +242,7 @@ def test_facts_of_the_dataset_come_from_the_results() -> None:
     }
     first, second = table([done(cell("linear"), [70.0], dataset=facts)]).rows
     assert (first.standin, first.origin, first.fps) == (True, "made up", 25.0)
-    assert first.notes == ("first take only", "a row's note")
+    assert (first.notes, first.note) == (("first take only",), "a row's note")
     assert (second.title, second.standin, second.fps, second.scored) == (
         "D2 / SPIN",
         False,
@@ -242,10 +256,10 @@ def test_settings_and_basis() -> None:
     made = table(
         [
             done(cell("linear"), [70.0], scored=scored),
-            done(cell("net", intervals=5), [70.0], scored=scored),
+            done(cell("net", geometry={"interval": 10, "intervals": 5}), [70.0], scored=scored),
             done(cell("ridge"), [71.0], scored=scored),
         ],
-        [cell("net", seed=1, intervals=5)],
+        [cell("net", seed=1, geometry={"interval": 10, "intervals": 5})],
     )
     assert sentences.settings(made) == [
         "protocol deciwatch, K=10",

@@ -46,10 +46,13 @@ CONFIG = TableConfig(
 )
 
 
+SIZE = {"interval": 10, "intervals": 10}
+
+
 def cell(dataset: str, method: str, seed: int = 0) -> Cell:
     trained = {"epochs": 3} if method == "net" else None
     return Cell(
-        dataset, "f", method, "base", 1, {}, trained, 10, 10, "deciwatch", "quick", {}, "last", seed
+        dataset, "f", method, "base", 1, {}, trained, SIZE, "deciwatch", "quick", {}, "last", seed
     )
 
 
@@ -76,7 +79,7 @@ def small() -> Table:
             published={"mpjpe": 54.8, "accel": 1.9},
             seeds=1,
             planned=1,
-            mark="second",
+            marks={"mpjpe": "second"},
             parameters=0,
             scored=scored,
             cell=cell("h36m", "linear"),
@@ -93,7 +96,7 @@ def small() -> Table:
             published={"mpjpe": 50.9, "accel": 1.5},
             seeds=3,
             planned=3,
-            mark="best",
+            marks={"mpjpe": "best"},
             parameters=103245,
             scored=scored,
             cell=cell("h36m", "net"),
@@ -119,8 +122,8 @@ def small() -> Table:
         ),
     )
     rows = (
-        DatasetRow("h36m", "Human3.6M / FCN", 50, first, scored=scored, intervals=10),
-        DatasetRow("pw3d", "3DPW / SPIN", 30, second, standin=True, intervals=10),
+        DatasetRow("h36m", "Human3.6M / FCN", 50, "deciwatch", first, scored=scored, geometry=SIZE),
+        DatasetRow("pw3d", "3DPW / SPIN", 30, "deciwatch", second, standin=True, geometry=SIZE),
     )
     return Table("table3", CONFIG, rows, Run(5, 1, 61.0, "bench report table3", Path("out")))
 
