@@ -63,8 +63,8 @@ class _Layout:
     """How the texts of one data set are named.
 
     folders: from a data root to the folder with the texts; archive: the file they come in; glob:
-    the texts in that folder; text: what a text's path there looks like, its groups make the name;
-    least: frames a test text must have after every second one is dropped.
+    the texts in that folder; text: what a text's path there looks like, its first and its last
+    group make the name; least: frames a test text must have after every second one is dropped.
     """
 
     figure: Figure
@@ -82,7 +82,8 @@ class _Layout:
         for path in paths:
             match = self.text.fullmatch("/".join(path.split("/")[-depth:]))
             if match is not None:
-                found["/".join(match.groups())] = path
+                part, *_, text = match.groups()
+                found[f"{part}/{text}"] = path
         return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
 
@@ -104,14 +105,10 @@ _LAYOUTS = {
         ("cmu_mocap",),
         "cmu_mocap.zip",
         "t*/*/*.txt",
-        re.compile(
-            rf"(train|test)/(?:{'|'.join(CMU_ACTIONS)})/((?:{'|'.join(CMU_ACTIONS)})_\d+)\.txt"
-        ),
+        re.compile(rf"(train|test)/({'|'.join(CMU_ACTIONS)})/(\2_\d+)\.txt"),
         76,
     ),
 }
-
-
 NAMES = tuple(_LAYOUTS)
 
 

@@ -137,7 +137,7 @@ def test_a_folder_is_preferred_to_its_archive(written: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["h36m", "cmu"])
 def test_other_text_files_are_no_motion_capture(tmp_path: Path, name: str) -> None:
     for path in ("S2/walking_1.txt", "S1/walking.txt", "S1/walking_3.txt", "S1/singing_1.txt",
-                 "train/walking/running_1.md", "train/singing/singing_1.txt"):  # fmt: skip
+                 "train/walking/running_1.txt", "train/singing/singing_1.txt"):  # fmt: skip
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     assert expmap.find(tmp_path, name) is None
