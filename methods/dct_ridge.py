@@ -45,19 +45,7 @@ class DCTRidge(FittedTensors):
         penalties: candidates, relative to the mean variance of a feature.
         """
 
-        penalties: tuple[float, ...] = (
-            1e-4,
-            1e-3,
-            3e-3,
-            1e-2,
-            3e-2,
-            1e-1,
-            3e-1,
-            1.0,
-            3.0,
-            10.0,
-            30.0,
-        )
+        penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
         steps: int = 10
         coefficients: int = 10
         equalise: float = 0.5

@@ -27,7 +27,7 @@ from methods.layers import (
 
 Fill = Literal["last", "velocity", "damped"]
 
-# Motion in decimetres and decimetres per frame times five: near one, as the encoder likes it.
+# Displacements in decimetres, velocities in fiftieths of a metre per frame: both near one.
 _DISPLACEMENT, _VELOCITY = 10.0, 50.0
 
 
@@ -53,7 +53,7 @@ class MixSynthFormerPrediction(nn.Module):
         `EncoderOptions`.
         """
 
-        fill: Literal[Fill, "learned"] = "damped"
+        fill: Literal[Fill, "learned"] = "learned"
         damping: float = 0.5
         inputs: Literal["pose", "motion"] = "motion"
         frequency: bool = False

@@ -20,7 +20,7 @@ from methods.mixsynthformer_prediction import (
 
 Options = MixSynthFormerPrediction.Options
 SPAN = Span(6, 5, 4, 3)
-SMALL = Options(width=16, depth=2, dropout=0.0, dead_weights=False)
+SMALL = Options(width=16, depth=2, fill="damped", dropout=0.0, dead_weights=False)
 # For spans of fewer frames than the reductions divide.
 TINY = replace(SMALL, reduction_t=1, gate="none", reweight="none")
 
@@ -124,7 +124,7 @@ def test_motion_forgets_where_a_joint_is() -> None:
 
 
 def test_motion_by_hand() -> None:
-    """What reaches the embedding: decimetres from the last frame, and steps times fifty."""
+    """What reaches the embedding: displacement and velocity, in units that bring both near one."""
     model = built(replace(TINY, fill="last"), Span(2, 1, 1, 1))
     seen = []
     model.embed.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
