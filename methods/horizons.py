@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from bench.contracts import Adopted, BadInput, Span
 from methods.layers import check_history
 
-_MILLIMETRES = 1000.0
+_MM = 1000.0
+
+Unit = Literal["mm", "m"]
 
 
 class HorizonPrediction(nn.Module, ABC):
-    """Networks in millimetres (N, D, T, V) -> (N, F, D, V), each for the frames up to a horizon.
+    """Networks (N, D, T, V) -> (N, F, D, V), each for the frames up to a horizon.
 
     Subclasses say how a network is built and how its sizes are read from published weights.
     """
@@ -29,8 +31,9 @@ class HorizonPrediction(nn.Module, ABC):
     Options: ClassVar[type[Any]]
 
     def __init__(self, options: Any, span: Span) -> None:
-        """options: `horizons` are frames of future, ascending; none means one, the whole future.
+        """Build the networks, whose numbers are in the options' `unit`.
 
+        options: `horizons` are frames of future, ascending; none means one, the whole future.
         BadInput when the horizons do not ascend to the span's future.
         """
         super().__init__()
@@ -45,6 +48,7 @@ class HorizonPrediction(nn.Module, ABC):
             )
         self.span = span
         self.horizons = horizons
+        self.scale = _MM if options.unit == "mm" else 1.0
         self.networks = nn.ModuleDict(
             {str(horizon): self.network(options, span, horizon) for horizon in horizons}
         )
@@ -74,8 +78,8 @@ class HorizonPrediction(nn.Module, ABC):
                 expected=f"1 to {self.horizons[-1]}",
             )
         horizon = min(horizon for horizon in self.horizons if horizon >= frames)
-        future: Tensor = self.networks[str(horizon)](self._millimetres(history))
-        return future[:, :frames].mT.flatten(2) / _MILLIMETRES
+        future: Tensor = self.networks[str(horizon)](self._scaled(history))
+        return future[:, :frames].mT.flatten(2) / self.scale
 
     def loss(self, history: Tensor, future: Tensor) -> Tensor:
         """The sum over the networks of the mean joint error in millimetres up to their horizons.
@@ -83,13 +87,13 @@ class HorizonPrediction(nn.Module, ABC):
         history: (B, H, P), future: (B, F, P), both in metres. The networks share no parameter:
         together they are trained as each alone.
         """
-        given = self._millimetres(history)
-        wanted = _MILLIMETRES * self._poses(future).mT
+        given = self._scaled(history)
+        wanted = self.scale * self._poses(future).mT
         errors = [
             (network(given) - wanted[:, :horizon]).norm(dim=2).mean()
             for horizon, network in zip(self.horizons, self.networks.values(), strict=True)
         ]
-        return torch.stack(errors).sum()
+        return torch.stack(errors).sum() * (_MM / self.scale)
 
     @classmethod
     def adopt(cls, files: Mapping[str, Mapping[str, Tensor]]) -> list[Adopted]:
@@ -143,11 +147,11 @@ class HorizonPrediction(nn.Module, ABC):
         same = own == {key: tensor.shape for key, tensor in weights.items()}
         return (options, span) if same else None
 
-    def _millimetres(self, history: Tensor) -> Tensor:
-        """(B, H, P) metres -> (B, D, H, J) millimetres."""
+    def _scaled(self, history: Tensor) -> Tensor:
+        """(B, H, P) metres -> (B, D, H, J) in the networks' unit."""
         check_history(history, self.span)
         poses = self._poses(history)
-        return _MILLIMETRES * poses.permute(0, 3, 1, 2)
+        return self.scale * poses.permute(0, 3, 1, 2)
 
     def _poses(self, flat: Tensor) -> Tensor:
         """(B, T, P) -> (B, T, J, D)."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.contracts import Span
 from methods.graph_layers import GraphNetwork, LearnedGraph, channels_of, span_of
-from methods.horizons import HorizonPrediction
+from methods.horizons import HorizonPrediction, Unit
 from methods.layers import check_share
 
 
@@ -30,10 +30,12 @@ class STSGCN(HorizonPrediction):
         """Hyper-parameters; the defaults are the release's, but for the horizons.
 
         horizons: a network for each of these numbers of frames, as published, or one for the
-        whole future; channels: C between the graph layers; dropout: after each graph layer.
+        whole future; unit: of the network's numbers, which from a random start are soonest
+        right in metres; channels: C between the graph layers; dropout: after each graph layer.
         """
 
         horizons: tuple[int, ...] = ()
+        unit: Unit = "mm"
         channels: tuple[int, ...] = (64, 32, 64)
         dropout: float = 0.1
 
@@ -44,7 +46,7 @@ class STSGCN(HorizonPrediction):
 
     @staticmethod
     def network(options: Options, span: Span, horizon: int) -> GraphNetwork:
-        """A network (N, D, T, V) -> (N, horizon, D, V), in millimetres."""
+        """A network (N, D, T, V) -> (N, horizon, D, V), in the unit of the options."""
         return GraphNetwork(
             lambda _: LearnedGraph(span.history, span.joints),
             options.channels,

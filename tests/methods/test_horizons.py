@@ -17,6 +17,7 @@ SPAN = Span(history=3, future=4, joints=2, dims=3)
 @dataclass(frozen=True)
 class Options:
     horizons: tuple[int, ...] = ()
+    unit: str = "mm"
 
 
 class Constant(nn.Module):
@@ -106,6 +107,15 @@ def test_the_loss_is_the_sum_of_the_errors_up_to_each_horizon() -> None:
     second = (3 * one + 3 * four + 2 * 0 + 2 * four) / 8
     found = method.loss(torch.zeros(1, 3, 6), future.view(1, 4, 6))
     assert found.item() == pytest.approx(first + second, rel=1e-5)
+
+
+def test_networks_in_metres_lose_and_predict_the_same() -> None:
+    history, future = torch.randn(2, 3, 6), torch.randn(2, 4, 6)
+    mm, m = (LastFrame(Options(unit=unit), SPAN) for unit in ("mm", "m"))
+    assert m.loss(history, future).item() == pytest.approx(mm.loss(history, future).item())
+    torch.testing.assert_close(m.predict(history, 2), mm.predict(history, 2))
+    found = Constants(Options(unit="m"), SPAN).predict(torch.zeros(1, 3, 6), 1)
+    torch.testing.assert_close(found, torch.full_like(found, 4.0))
 
 
 def stsgcn(horizon: int, joints: int = 2, **options: Any) -> dict[str, Tensor]:
