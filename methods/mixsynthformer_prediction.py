@@ -48,9 +48,7 @@ class MixSynthFormerPrediction(nn.Module):
         'last'; damping: of 'damped'; inputs: what is embedded, the 'pose' as the paper writes it,
         or its 'motion', displacement from the last frame and velocity; frequency: the encoder
         works on cosine coefficients over time in place of frames; output_start: 'zero' lets the
-        model start as its fill; velocity_loss: weight of a second term, the same distance between
-        frame-to-frame differences (spec 5.3), which the paper does not have; the others:
-        `EncoderOptions`.
+        model start as its fill; the others: `EncoderOptions`.
         """
 
         fill: Literal[Fill, "learned"] = "learned"
@@ -58,7 +56,6 @@ class MixSynthFormerPrediction(nn.Module):
         inputs: Literal["pose", "motion"] = "motion"
         frequency: bool = False
         output_start: Literal["xavier", "zero"] = "xavier"
-        velocity_loss: float = 0.0
 
     def __init__(self, options: Options, span: Span) -> None:
         """BadInput for options that contradict one another or do not fit the span."""
@@ -71,11 +68,8 @@ class MixSynthFormerPrediction(nn.Module):
                 "it belongs to fill damped",
             ),
         )
-        if options.velocity_loss < 0:
-            raise BadInput("option velocity_loss must not be negative", found=options.velocity_loss)
         self.span = span
         self.inputs = options.inputs
-        self.velocity_loss = options.velocity_loss
         self.fill: nn.Linear | None = None
         if options.fill == "learned":
             self.fill = nn.Linear(span.history, span.future, bias=False)
@@ -136,12 +130,7 @@ class MixSynthFormerPrediction(nn.Module):
 
     def loss(self, history: Tensor, future: Tensor) -> Tensor:
         """Mean joint distance to the future (B, F, P), in metres (paper Eq. 17)."""
-        missing = self(history) - future
-        error = joint_distance(missing, self.span.dims).mean()
-        if self.velocity_loss and self.span.future > 1:
-            steps = joint_distance(missing.diff(dim=1), self.span.dims).mean()
-            error = error + self.velocity_loss * steps
-        return error
+        return joint_distance(self(history) - future, self.span.dims).mean()
 
 
 def extrapolation_matrix(fill: Fill, span: Span, damping: float) -> Tensor:

@@ -137,15 +137,11 @@ def test_loss_by_hand() -> None:
     span = Span(2, 2, 2, 3)
     history = torch.zeros(1, 2, 6)
     future = torch.zeros(1, 2, 6)
-    # Joint 0 is missed by 5 and 10, joint 1 by 0 and 2; their steps by 5 and 2.
+    # Joint 0 is missed by 5 and 10, joint 1 by 0 and 2.
     future[0, 0, :3] = torch.tensor([3.0, 4.0, 0.0])
     future[0, 1] = torch.tensor([6.0, 8.0, 0.0, 0.0, 0.0, 2.0])
     zero = replace(TINY, fill="last", output_start="zero")
     assert built(zero, span).loss(history, future).item() == pytest.approx(17 / 4)
-    both = replace(zero, velocity_loss=0.5)
-    assert built(both, span).loss(history, future).item() == pytest.approx(17 / 4 + 0.5 * 7 / 2)
-    single = Span(2, 1, 2, 3)
-    assert built(both, single).loss(history, future[:, :1]).item() == pytest.approx(5 / 2)
 
 
 @settings(max_examples=5)
@@ -180,7 +176,6 @@ def test_a_few_steps_learn_a_turning_motion() -> None:
     [
         (replace(SMALL, damping=1.0), SPAN, "option damping must lie in [0, 1)"),
         (replace(SMALL, fill="last", damping=0.3), SPAN, "option damping is of no use here"),
-        (replace(SMALL, velocity_loss=-1.0), SPAN, "velocity_loss must not be negative"),
         (replace(SMALL, width=0), SPAN, "option width must be at least 1"),
         (replace(SMALL, reduction_t=12), SPAN, "found 12; expected 1 to 11"),
         (SMALL, Span(1, 5, 4, 3), "fill damped needs a velocity"),
