@@ -195,7 +195,8 @@ class Prediction(Method, Protocol):
         """(B, H, P) history in model space -> (B, frames, P), the frames after it, same dtype.
 
         frames: at most F, or further where the method can go further; else BadInput. A method
-        with one model for each horizon takes the model made for so many frames.
+        with one model for each horizon takes the model made for so many frames, and has an
+        attribute `per_horizon` that is true: others are asked for the furthest horizon alone.
         """
         ...
 

@@ -23,10 +23,9 @@ from bench.stats import weighted_means
 
 _MM = 1000.0
 
-# The published draws (spec 4.4): their seed, the least frame they start at, what they leave at
-# the end, and the frame after a start at which the future begins.
+# The published draws (spec 4.4): their seed, and the frame after a start where the future begins.
 _SEED = 1234567890
-_FIRST, _LEFT, _PAST = 16, 150, 50
+_PAST = 50
 
 # By name, the horizon of each in milliseconds.
 METRICS = {f"mpjpe@{ms}": ms for ms in HORIZONS_MS}
@@ -39,7 +38,9 @@ class HorizonProtocol:
     """Everything between a prediction and a number.
 
     name: as in tables; summary: one line for captions and help; at_horizon: the error of the
-    horizon's frame, instead of the mean over all frames up to it; draws: clips per take.
+    horizon's frame, instead of the mean over all frames up to it; draws: of each take; takes: how
+    many an action has, others are left out; first, left: draws start at this frame at least, and
+    leave so many at the end.
     """
 
     task: ClassVar[Task] = "prediction"
@@ -48,26 +49,35 @@ class HorizonProtocol:
     summary: str
     at_horizon: bool
     draws: int
+    takes: int
+    first: int
+    left: int
 
     def starts(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, NDArray[np.int64]]]:
-        """Every clip with the frames (N,) at which a future begins.
+        """The clips that are drawn from, each with the frames (N,) at which a future begins.
 
         Drawn as published: anew for each action, its takes in turn. BadInput for a clip that is too
-        short. Source: spec 4.4.
+        short, and when no action has as many takes as published. Source: spec 4.4.
         """
-        for _, group in groupby(sorted(clips, key=_place), key=lambda clip: _place(clip)[:2]):
-            takes = list(group)
+        groups = groupby(sorted(clips, key=_place), key=lambda clip: _place(clip)[:2])
+        actions = [takes for _, group in groups if len(takes := list(group)) == self.takes]
+        if not actions:
+            raise BadInput(
+                f"no action has the {self.takes} takes that {self.name} draws from",
+                found=", ".join(clip.recording for clip in clips),
+            )
+        for takes in actions:
             for clip in takes:
-                if clip.frames <= _FIRST + _LEFT:
+                if clip.frames <= self.first + self.left:
                     raise BadInput(
                         "a test clip is too short for the published draws",
                         clip=clip.name,
                         found=f"{clip.frames} frames",
-                        expected=f"more than {_FIRST + _LEFT}",
+                        expected=f"more than {self.first + self.left}",
                     )
             random = np.random.RandomState(_SEED)
             drawn = [
-                [random.randint(_FIRST, clip.frames - _LEFT) for clip in takes]
+                [random.randint(self.first, clip.frames - self.left) for clip in takes]
                 for _ in range(self.draws)
             ]
             for clip, first in zip(takes, np.array(drawn).T, strict=True):
@@ -95,21 +105,26 @@ def horizons(fps: float, frames: int) -> dict[str, int]:
     return {name: count for name, count in found.items() if 1 <= count <= frames}
 
 
+_ERRORS = {
+    "average": "mean error of all frames up to the horizon",
+    "horizon": "error of the frame at the horizon",
+}
+_H36M = {"takes": 2, "first": 16, "left": 150}
+_CMU = {"takes": 1, "first": 0, "left": 75}
+
+
 def _protocols() -> Iterator[HorizonProtocol]:
-    for suffix, draws in (("", 128), ("-8", 4)):
-        said = f"published draws, {2 * draws} for each action of two takes; mean over 32 joints"
-        yield HorizonProtocol(
-            f"h36m-average{suffix}",
-            f"mean error of all frames up to the horizon; {said}",
-            at_horizon=False,
-            draws=draws,
-        )
-        yield HorizonProtocol(
-            f"h36m-horizon{suffix}",
-            f"error of the frame at the horizon; {said}",
-            at_horizon=True,
-            draws=draws,
-        )
+    for error, words in _ERRORS.items():
+        for data, suffix, draws, rule in (
+            ("h36m", "", 128, _H36M),
+            ("h36m", "-8", 4, _H36M),
+            ("cmu", "", 8, _CMU),
+        ):
+            said = f"{words}, over all joints of the original skeleton; published draws, "
+            said += f"{draws * rule['takes']} for each action of {rule['takes']} "
+            said += "take" if rule["takes"] == 1 else "takes"
+            name = f"{data}-{error}{suffix}"
+            yield HorizonProtocol(name, said, error == "horizon", draws, **rule)
 
 
 PROTOCOLS = {protocol.name: protocol for protocol in _protocols()}

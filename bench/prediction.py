@@ -32,23 +32,29 @@ def evaluate(
 ) -> tuple[tuple[ClipScore, ...], Scored]:
     """Score a method on the protocol's draws from every clip of a split (or from `most` clips).
 
-    A method is asked once for each horizon that its future reaches, so that one with a model for
-    each answers with the right one. progress: called with (clips done, all clips).
+    A method that says it is `per_horizon` has a model for each, and is asked for each horizon that
+    its future reaches; any other is asked once, for the furthest. progress: called with (clips
+    done, all clips).
     """
     reach = horizons(dataset.fps, span.future)
+    furthest = max(reach.values())
+    asked = {frames: frames for frames in reach.values()}
+    if not getattr(method, "per_horizon", False):
+        asked = dict.fromkeys(asked, furthest)
     drawn = list(protocol.starts(dataset.clips[split]))[:most]
     scores, count = [], 0
     for number, (clip, starts) in enumerate(drawn, 1):
         history, future = draw(clip, starts, span, device)
         truth = future.cpu().numpy().reshape(*future.shape[:2], span.joints, span.dims)
+        futures = {
+            frames: torch.cat([method.predict(h, frames) for h in torch.split(history, _BATCH)])
+            for frames in dict.fromkeys(asked.values())
+        }
         values = {}
         for metric, frames in reach.items():
-            parts = [method.predict(part, frames) for part in torch.split(history, _BATCH)]
-            predicted = torch.cat(parts).cpu().numpy()
+            predicted = futures[asked[frames]][:, :frames].cpu().numpy()
             errors = protocol.errors(
-                predicted.reshape(len(starts), frames, span.joints, span.dims),
-                truth[:, :frames],
-                dataset.skeleton,
+                predicted.reshape(truth[:, :frames].shape), truth[:, :frames], dataset.skeleton
             )
             values[metric] = float(errors.mean()), float(len(errors))
         scores.append(ClipScore(clip.name, clip.recording, len(starts) * span.future, values))

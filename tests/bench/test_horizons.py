@@ -29,7 +29,7 @@ def test_the_literatures_horizons_at_25_frames_per_second():
 def test_draws_are_those_of_the_literature():
     """Each action starts anew from the seed; its two takes are drawn from in turn."""
     clips = [clip("S5/walking_2", 700), clip("S5/eating_1", 500), clip("S5/walking_1", 900)]
-    clips.append(clip("S5/eating_2", 600))
+    clips += [clip("S5/eating_2", 600), clip("S5/waiting_2", 600)]  # the other one is missing
     random = np.random.RandomState(1234567890)
     expected: dict[str, list[int]] = {"S5/walking_1": [], "S5/walking_2": []}
     for _ in range(128):
@@ -61,8 +61,21 @@ def test_a_draw_leaves_a_history_and_a_future_of_the_literature(first, second):
 
 
 def test_a_clip_that_is_too_short_is_named():
+    clips = [clip("S5/walking_1", 166), clip("S5/walking_2", 167)]
     with pytest.raises(BadInput, match=r"S5/walking_1.*found 166 frames; expected more than 166"):
-        list(PROTOCOLS["h36m-average"].starts([clip("S5/walking_1", 166)]))
+        list(PROTOCOLS["h36m-average"].starts(clips))
+
+
+def test_an_action_without_its_two_takes_cannot_be_drawn_as_published():
+    with pytest.raises(BadInput, match="no action has the 2 takes that h36m-average draws from"):
+        list(PROTOCOLS["h36m-average"].starts([clip("S5/walking_1", 400)]))
+
+
+def test_cmu_is_drawn_eight_times_from_each_test_file():
+    random = np.random.RandomState(1234567890)
+    expected = [random.randint(0, 125) + 50 for _ in range(8)]
+    ((_, starts),) = PROTOCOLS["cmu-horizon"].starts([clip("test/soccer_1", 200)])
+    assert starts.tolist() == expected
 
 
 def test_the_two_errors_by_hand():
@@ -98,7 +111,7 @@ def test_protocols_are_found_by_name_and_know_their_task():
     assert protocol("deciwatch").task == "recovery"
     assert metrics_of("h36m-average", "3d") == tuple(METRICS)
     assert metrics_of("full", "3d") == ("mpjpe", "pampjpe", "accel")
-    assert len({protocol(name).summary for name in PROTOCOLS}) == 4
+    assert len({protocol(name).summary for name in PROTOCOLS}) == 6
 
 
 def test_clips_are_averaged_by_their_draws():
