@@ -33,8 +33,8 @@ class STGAGCN(HorizonPrediction):
 
         horizons: a network for each of these numbers of frames, as published, or one for the
         whole future; unit: of the network's numbers, which from a random start are soonest
-        right in metres; channels: C between the graph layers; spatial_experts, temporal_experts: the
-        adjacencies that are mixed; gate_width: of the gates' hidden layers; gate_dropout: the
+        right in metres; channels: C between the graph layers; spatial_experts, temporal_experts:
+        how many adjacencies are mixed; gate_width: of the gates' hidden layers; gate_dropout: the
         probability to drop (the release takes a probability to keep, 0.7, for it); dropout: after
         each graph layer; test_dropout: whether gates drop in evaluation too, as in the release,
         which makes predictions random.
