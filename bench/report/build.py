@@ -56,7 +56,7 @@ def build(
         place = row.dataset, config.protocol_of(row)
         mine = [cells.get((*place, number), []) for number in range(len(config.columns))]
         stored = [[found[cell.key] for cell in one if cell.key in found] for one in mine]
-        for part in _by_action(row, stored) if by == "action" else [row]:
+        for part in _by_action(config, row, stored) if by == "action" else [row]:
             shown = of_action(stored, part.action) if part.action else stored
             entries = [
                 _entry(config, column, part, ours, had, keyframes=column.method not in every_frame)
@@ -79,13 +79,21 @@ def _check_rows(config: TableConfig) -> None:
             )
 
 
-def _by_action(row: Row, results: Iterable[Iterable[Result]]) -> list[Row]:
-    """A row for each action that was found, and the row itself; itself alone if it has one."""
+def _by_action(config: TableConfig, row: Row, results: Iterable[Iterable[Result]]) -> list[Row]:
+    """A row for each action found that has none of its own, and the row itself."""
     if row.action:
         return [row]
+    place = row.dataset, config.protocol_of(row)
+    own = {o.action for o in config.rows if (o.dataset, config.protocol_of(o)) == place}
     found = actions_of(result for one in results for result in one)
-    changes = [{"action": action, "published": {}} for action in found]
-    return [*(row.model_copy(update=change) for change in changes), row]
+    return [
+        *(
+            row.model_copy(update={"action": action, "published": {}})
+            for action in found
+            if action not in own
+        ),
+        row,
+    ]
 
 
 def _columns_of(cell: Cell, columns: Sequence[Column]) -> list[int]:

@@ -282,6 +282,44 @@ def test_q_is_said_once_when_it_is_the_same_everywhere() -> None:
     assert sentences.basis(made) == ["D1 / FCN (50 fps): 2 clips, 400 frames, 17 joints"]
 
 
+def test_recovery_by_action() -> None:
+    """Rows of a recovery table by action, with counts, means and gains over their clips."""
+    clips = (
+        ClipScore("a", "S9/Walking 1", 200, {"mpjpe": (70.0, 200.0)}),
+        ClipScore("b", "S9/Walking", 100, {"mpjpe": (40.0, 100.0)}),
+        ClipScore("c", "S9/Eating", 100, {"mpjpe": (50.0, 100.0)}),
+    )
+    better = tuple(
+        replace(c, values={"mpjpe": (c.values["mpjpe"][0] - 1, c.frames)}) for c in clips
+    )
+    results = [
+        replace(done(cell(method), [mean]), clips=its, scored=Scored(3, 400, 17, missed=2))
+        for method, mean, its in (("linear", 57.5, clips), ("ridge", 56.5, better))
+    ]
+    made = build(
+        "table3", CONFIG, results, planned=(), datasets=DATASETS, every_frame=(), by="action"
+    )
+    assert [(row.dataset, row.action) for row in made.rows] == [
+        ("d1", "Walking"),
+        ("d1", "Eating"),
+        ("d1", ""),
+        ("d2", ""),
+    ]
+    walking, eating, average, _ = made.rows
+    assert [row.entries[1].numbers["mpjpe"].mean for row in made.rows[:3]] == [60.0, 50.0, 57.5]
+    assert walking.scored == Scored(2, 300, 17)
+    assert walking.entries[1].published == {}
+    assert average.entries[1].published == {"mpjpe": 54.8, "accel": 1.9}
+    gain = average.entries[2].numbers["mpjpe"].gain
+    assert gain is not None
+    assert gain.recordings == 3
+    assert eating.entries[2].numbers["mpjpe"].gain is None  # of a single recording
+    assert sentences.basis(made) == [
+        "D1 / FCN (50 fps): Walking: 2 clips, 300 frames, 17 joints; Eating: 1 clip, 100 frames, "
+        "17 joints; average: 3 clips, 400 frames, 17 joints, 2 missed detections"
+    ]
+
+
 def test_warnings() -> None:
     other = replace(SCORED, frames=300)
     net = cell("net", selection="test", limits={"test_clips": 1})
