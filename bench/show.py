@@ -26,7 +26,7 @@ from PIL import Image
 
 from bench.contracts import BadInput
 from bench.data.clips import Array, Skeleton
-from bench.horizons import HorizonProtocol, horizons
+from bench.horizons import PROTOCOLS, horizons
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ _BENEATH = {"left": "#cfcfcf", "right": "#bdbdbd", "middle": "#c6c6c6"}
 _INK, _FAINT = "#202020", "#707070"
 
 # The view: from the person's right front, so that motion goes the way of reading, and from above.
-_TURN, _RISE = np.radians(-55.0), np.radians(8.0)
+_TURN, _RISE = np.radians(-48.0), np.radians(8.0)
 
 # Widths of a paper's column and page, the widest panel, and the margin around bodies, in inches.
 _COLUMN, _PAGE, _PANEL, _MARGIN = 3.35, 7.0, 0.72, 0.04
@@ -60,7 +60,7 @@ _DPI, _GIF_DPI, _GIF_HEIGHT, _NAMES = 300, 110, 2.4, 0.42
 # What the animation shows of the history, and how long it rests at the end, in seconds.
 _BEFORE, _REST = 1.0, 1.0
 
-_ERROR = HorizonProtocol("shown", "the error of one frame", at_horizon=True, draws=1)
+_ERROR = PROTOCOLS["h36m-horizon"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -377,7 +377,7 @@ def _legend(axes: Axes, title: str) -> None:
         x += 0.45
     axes.plot([x, x + 0.12], [y, y], color=_BENEATH["middle"], lw=2.4)
     _write(axes, x + 0.16, y, "truth", ha="left", size=6)
-    _write(axes, x + 0.5, y, "mean joint error of the frame in mm", ha="left", size=6)
+    _write(axes, x + 0.5, y, "numbers: mean joint error of the frame in mm", ha="left", size=6)
     _write(axes, _LEFT / 2, y - 0.12, title, ha="left", size=5.5, color=_FAINT)
 
 

@@ -15,8 +15,7 @@ from bench.config import TableConfig, nearest_names, table_config
 from bench.contracts import BadInput, Prediction, Span
 from bench.data.clips import Clip, Dataset, Split
 from bench.data.histories import span_of
-from bench.horizons import HorizonProtocol, horizons
-from bench.protocols import protocol
+from bench.horizons import PROTOCOLS, HorizonProtocol, horizons
 from bench.results import check_writable
 from bench.weights import Weights
 
@@ -65,8 +64,9 @@ def show_prediction(wanted: Wanted, say: Callable[[str], None]) -> tuple[Path, .
     )
     dataset = store.load(folder)
     clip, split = find_clip(dataset, wanted.clip)
-    shown = list(_methods(config, dataset, published, wanted))
-    at = _start(config, dataset, clip, split) if wanted.at is None else wanted.at
+    drawn = _drawn(config, dataset)
+    shown = list(_methods(config, dataset, published, wanted, drawn.name))
+    at = _start(drawn, dataset, clip) if wanted.at is None else wanted.at
     excerpt = cut(dataset, clip, split, at, [span for _, _, span in shown])
     forecasts = [forecast(label, method, span, excerpt) for label, method, span in shown]
     name = f"{dataset.name}_{clip.name}_{at}".replace("/", "_").replace(" ", "_")
@@ -143,7 +143,11 @@ def forecast(label: str, method: Prediction, span: Span, excerpt: Excerpt) -> Fo
 
 
 def _methods(
-    config: TableConfig, dataset: Dataset, published: Sequence[Foreign], wanted: Wanted
+    config: TableConfig,
+    dataset: Dataset,
+    published: Sequence[Foreign],
+    wanted: Wanted,
+    protocol: str,
 ) -> Iterator[tuple[str, Any, Span]]:
     """Every method with its weights, its label and its span; BadInput when weights are not there.
 
@@ -152,7 +156,8 @@ def _methods(
     from bench.plan import plan
 
     # One row is enough: others are the same weights under another protocol.
-    once = config.model_copy(update={"rows": config.rows[:1]})
+    row = config.rows[0].model_copy(update={"protocol": protocol})
+    once = config.model_copy(update={"rows": (row,)})
     cells = plan(once, {dataset.name: dataset}, budget=wanted.budget, seeds=1)
     weights = Weights(wanted.out)
     untrained = []
@@ -178,7 +183,7 @@ def _methods(
     if untrained:
         raise BadInput(
             f"no weights of {', '.join(untrained)} in {wanted.out}",
-            hint=f"train first: {_training(untrained, wanted)}",
+            hint=f"train first: {_training(untrained, wanted, protocol)}",
         )
 
 
@@ -199,22 +204,32 @@ def _loaded(
     return method
 
 
-def _training(methods: Sequence[str], wanted: Wanted) -> str:
+def _training(methods: Sequence[str], wanted: Wanted, protocol: str) -> str:
     """The command that trains methods where `wanted` looks for their weights."""
     words = ["bench", "run", TABLE, "--methods", ",".join(methods), "--datasets", wanted.dataset]
     words += ["--budget", wanted.budget, "--out", str(wanted.out)]
+    if wanted.dataset not in {row.dataset for row in table_config(TABLE).rows}:
+        words += ["--protocol", protocol]
     for flag, paths in (("--data", wanted.data), ("--plugin", wanted.plugins)):
         for path in paths:
             words += [flag, str(path)]
     return shlex.join(words)
 
 
-def _start(config: TableConfig, dataset: Dataset, clip: Clip, split: Split) -> int:
-    """The first draw of a test clip, the middle of any other one."""
-    if split != "test":
-        return clip.frames // 2
-    used = protocol(config.protocol)
-    if not isinstance(used, HorizonProtocol):
-        raise TypeError(f"{used.name} is no protocol of motion prediction")
-    drawn = {each.name: starts for each, starts in used.starts(dataset.clips["test"])}
-    return int(drawn[clip.name][0])
+def _drawn(config: TableConfig, dataset: Dataset) -> HorizonProtocol:
+    """The table's protocol for a dataset, or the first one that can draw from it."""
+    failed = None
+    for name in dict.fromkeys([config.protocol_of(config.rows[0]), *PROTOCOLS]):
+        try:
+            list(PROTOCOLS[name].starts(dataset.clips["test"]))
+        except BadInput as error:
+            failed = failed or error
+        else:
+            return PROTOCOLS[name]
+    raise failed or BadInput("no protocol of motion prediction")
+
+
+def _start(protocol: HorizonProtocol, dataset: Dataset, clip: Clip) -> int:
+    """The first draw of a clip, or its middle where none is drawn."""
+    drawn = {each.name: starts for each, starts in protocol.starts(dataset.clips["test"])}
+    return int(drawn[clip.name][0]) if clip.name in drawn else clip.frames // 2
