@@ -57,7 +57,7 @@ def evaluate(
                 predicted.reshape(truth[:, :frames].shape), truth[:, :frames], dataset.skeleton
             )
             values[metric] = float(errors.mean()), float(len(errors))
-        scores.append(ClipScore(clip.name, clip.recording, len(starts) * span.future, values))
+        scores.append(ClipScore(clip.name, clip.recording, len(starts), values))
         count += len(starts)
         progress(number, len(drawn))
     skeleton = dataset.skeleton

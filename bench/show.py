@@ -149,7 +149,7 @@ def animation(excerpt: Excerpt, forecasts: Sequence[Forecast]) -> list[Image.Ima
     truth = np.concatenate([before, excerpt.future])
     drawn = [pose for each in forecasts for pose in each.poses]
     stage = _Stage.around(excerpt, truth, drawn, height=_GIF_HEIGHT)
-    panel = max(stage.width, 1.3)
+    panel = max(stage.width, 1.3, _COLUMN / max(1, len(forecasts)))
     with mpl.rc_context({**_STYLE, "font.size": 8}):
         figure, axes = _canvas(len(forecasts) * panel, _GIF_HEIGHT + _NAMES + 0.3 + _FOOT)
         canvas: Any = FigureCanvasAgg(figure)
@@ -353,8 +353,7 @@ def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Text:
 def _label(axes: Axes, text: str, x: float, y: float, width: float, ha: str = "center") -> None:
     """A method's name in lines no wider than `width` inches; what is in brackets has its own."""
     size = float(mpl.rcParams["font.size"])
-    # Letters of this font are some 0.6 of its size wide.
-    letters = (width - 0.06) * 72 / 0.6
+    letters = _letters(width)
     lines = [
         line
         for part in re.split(r" (?=\()", text)
@@ -362,6 +361,11 @@ def _label(axes: Axes, text: str, x: float, y: float, width: float, ha: str = "c
     ]
     size = min(size, letters / max(map(len, lines)))
     _write(axes, x, y, "\n".join(lines), ha=ha, size=size, gid="method")
+
+
+def _letters(width: float) -> float:
+    """How many letters of one point fit into `width` inches: each is some 0.6 of its size wide."""
+    return (width - 0.06) * 72 / 0.6
 
 
 def _milliseconds(time: float) -> str:
@@ -378,7 +382,8 @@ def _legend(axes: Axes, title: str) -> None:
     axes.plot([x, x + 0.12], [y, y], color=_BENEATH["middle"], lw=2.4)
     _write(axes, x + 0.16, y, "truth", ha="left", size=6)
     _write(axes, x + 0.5, y, "numbers: mean joint error of the frame in mm", ha="left", size=6)
-    _write(axes, _LEFT / 2, y - 0.12, title, ha="left", size=5.5, color=_FAINT)
+    size = min(5.5, _letters(axes.get_xlim()[1]) / len(title))
+    _write(axes, _LEFT / 2, y - 0.12, title, ha="left", size=size, color=_FAINT)
 
 
 def _paletted(images: Sequence[Image.Image]) -> list[Image.Image]:

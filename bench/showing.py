@@ -109,7 +109,7 @@ def cut(dataset: Dataset, clip: Clip, split: Split, at: int, spans: Sequence[Spa
     if split != "test":
         title += f" ({split} split)"
     if dataset.standin:
-        title += "; STAND-IN, synthetic motion"
+        title = f"STAND-IN, synthetic motion: {title}"
     return Excerpt(
         title=title,
         skeleton=dataset.skeleton,

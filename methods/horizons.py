@@ -48,6 +48,7 @@ class HorizonPrediction(nn.Module, ABC):
             )
         self.span = span
         self.horizons = horizons
+        self.per_horizon = len(horizons) > 1
         self.scale = _MM if options.unit == "mm" else 1.0
         self.networks = nn.ModuleDict(
             {str(horizon): self.network(options, span, horizon) for horizon in horizons}
