@@ -381,7 +381,7 @@ def _legend(axes: Axes, title: str) -> None:
         x += 0.45
     axes.plot([x, x + 0.12], [y, y], color=_BENEATH["middle"], lw=2.4)
     _write(axes, x + 0.16, y, "truth", ha="left", size=6)
-    _write(axes, x + 0.5, y, "numbers: mean joint error of the frame in mm", ha="left", size=6)
+    _write(axes, x + 0.5, y, "numbers: mean joint error, mm", ha="left", size=6)
     size = min(5.5, _letters(axes.get_xlim()[1]) / len(title))
     _write(axes, _LEFT / 2, y - 0.12, title, ha="left", size=size, color=_FAINT)
 

@@ -1,6 +1,7 @@
 """Pictures: where bodies and bones are drawn, what the numbers say, which files come out."""
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 
@@ -206,6 +207,25 @@ def test_a_long_name_is_broken_where_it_may_be() -> None:
     (box,) = [t.get_window_extent() for t in figure.axes[0].texts if t.get_gid() == "method"]
     line = figure.axes[0].lines[0].get_xdata()[0]
     assert box.x1 / figure.dpi < line
+
+
+@pytest.mark.parametrize("future", [10, 25])
+def test_every_word_is_on_the_picture(future: int) -> None:
+    title = "STAND-IN, synthetic motion: Human3.6M / motion capture, S5/walking_1 from frame 166 on"
+    what = replace(excerpt(future), title=title)
+    figure = filmstrip(what, [said(future=future)])
+    width, height = figure.get_size_inches() * figure.dpi
+    for text in figure.axes[0].texts:
+        box = text.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= width, text.get_text()
+        assert 0 <= box.y0 < box.y1 <= height, text.get_text()
+
+
+def test_an_animation_of_one_method_has_room_for_its_words() -> None:
+    (image, *_) = animation(excerpt(future=2, history=1), [said(future=2)])
+    assert image.width >= 3.3 * 110
+    rows = np.asarray(image.convert("L"))
+    assert (rows[:, -3:] == 255).all()
 
 
 def test_a_skeleton_without_bones_is_refused() -> None:
