@@ -218,10 +218,10 @@ def _under(config: TableConfig, protocol: str) -> TableConfig:
     """A table under one protocol: each dataset once, published values of that protocol alone."""
     rows = {}
     for row in config.rows:
-        if config.protocol_of(row) == protocol or row.protocol is None:
+        if config.protocol_of(row) == protocol:
             rows[row.dataset] = row.model_copy(update={"protocol": None})
         else:
-            rows.setdefault(row.dataset, Row(dataset=row.dataset))
+            rows.setdefault(row.dataset, Row(dataset=row.dataset, note=row.note))
     return config.model_copy(update={"protocol": protocol, "rows": tuple(rows.values())})
 
 

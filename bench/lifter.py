@@ -8,6 +8,7 @@ forward pass, Adam with exponential decay.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -40,7 +41,9 @@ class LifterConfig:
     """How a lifter is built and trained.
 
     Every epoch sees one frame of each `stride` neighbours (which one is drawn anew); the rate
-    falls exponentially from `lr` to `lr * final` over all steps. mirror: half of every batch is
+    falls exponentially from `lr` to `lr * final` over all steps of `epochs`. again: the rate then
+    rises to `lr` once more and falls over so many epochs, and poses are the mean of the networks
+    at both ends (a snapshot ensemble, Huang et al. 2017). mirror: half of every batch is
     seen with left and right exchanged, and so is every frame that is lifted, whose pose is the
     mean of both. turned, degrees, shift, scale: how people are placed elsewhere in the room while
     training, see `bench.data.placing.Placing`. The original has neither, but had no need to spare
@@ -54,6 +57,7 @@ class LifterConfig:
     lr: float = 1e-3
     final: float = 0.02
     epochs: int = 200
+    again: int = 0
     stride: int = 1
     mirror: bool = True
     turned: float = 0.0
@@ -106,6 +110,8 @@ class Lifter(nn.Module):
     def __init__(self, config: LifterConfig) -> None:
         super().__init__()
         self.mirror = config.mirror
+        # The network as it was before the rate rose again.
+        self.before: Lifter | None = None
         width = config.width
         self.first = _Layer(JOINTS * 2, width, config.dropout)
         self.blocks = nn.ModuleList(
@@ -166,12 +172,16 @@ def train(
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     batch = min(config.batch, samples)
     steps = samples // batch
-    schedule = torch.optim.lr_scheduler.ExponentialLR(
-        optimiser, config.final ** (1 / (steps * config.epochs))
-    )
-    first = _resume(checkpoint, config, model, optimiser, schedule)
+    first = _resume(checkpoint, config, model, optimiser)
+    (group,) = optimiser.param_groups
+    epochs = config.epochs + config.again
     began = time.perf_counter()
-    for epoch in range(first, config.epochs):
+    for epoch in range(first, epochs):
+        if epoch == config.epochs:
+            model.before = copy.deepcopy(model).eval().requires_grad_(False)
+            group["lr"] = config.lr
+        cycle = config.epochs if epoch < config.epochs else config.again
+        fall = config.final ** (1 / (steps * cycle))
         # Every epoch has its own seed, so that a resumed training draws what it would have drawn.
         torch.manual_seed(config.seed * 100_003 + epoch + 1)
         phase = torch.randint(config.stride, (samples,))
@@ -191,15 +201,15 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            schedule.step()
+            group["lr"] *= fall
             total += loss.detach()
         if not torch.isfinite(total):
             raise BadInput("the lifter's training diverged", found=f"loss {total.item()}")
         if checkpoint is not None:
             _save(checkpoint, config, model, optimiser, epoch + 1)
-        left = (time.perf_counter() - began) / (epoch + 1 - first) * (config.epochs - epoch - 1)
+        left = (time.perf_counter() - began) / (epoch + 1 - first) * (epochs - epoch - 1)
         text = f"loss {total.item() / steps:.4f}, about {left / 60:.1f} min left"
-        progress(epoch + 1, config.epochs, text)
+        progress(epoch + 1, epochs, text)
     return model.eval()
 
 
@@ -209,11 +219,12 @@ def lift(model: Lifter, pixels: NDArray[np.float32], device: str = "cpu") -> NDA
     model = model.eval().to(device)
     parts = []
     for part in torch.split(torch.from_numpy(pixels).to(device), 16384):
-        poses = model(part)
+        networks = [model] if model.before is None else [model, model.before]
+        poses = [network(part) for network in networks]
         if model.mirror:
-            other = model(_mirror(part, _MIRROR_INPUT, IMAGE_WIDTH))
-            poses = (poses + _mirror(other, _MIRROR_OUTPUT, 0.0)) / 2
-        parts.append(poses.cpu())
+            mirrored = _mirror(part, _MIRROR_INPUT, IMAGE_WIDTH)
+            poses += [_mirror(network(mirrored), _MIRROR_OUTPUT, 0.0) for network in networks]
+        parts.append(torch.stack(poses).mean(0).cpu())
     metres: NDArray[np.float32] = (torch.cat(parts) / 1000).numpy()
     return metres
 
@@ -223,7 +234,6 @@ def _resume(
     config: LifterConfig,
     model: Lifter,
     optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> int:
     """Put a stored state back; the number of epochs it has seen, 0 without a usable one."""
     if file is None or not file.is_file():
@@ -242,9 +252,11 @@ def _resume(
         for i in range(len(parameters))
     }
     own["param_groups"][0]["lr"] = float(state.pop("lr"))
+    if epoch > config.epochs:
+        device = model.input_mean.device
+        model.before = Lifter(config).to(device).eval().requires_grad_(False)
     model.load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
     optimiser.load_state_dict(own)
-    schedule.last_epoch = int(own["state"][0]["step"])
     return epoch
 
 

@@ -18,7 +18,7 @@ from methods.layers import check_history
 
 _MM = 1000.0
 
-Unit = Literal["mm", "m"]
+Anchor = Literal["origin", "last"]
 
 
 class HorizonPrediction(nn.Module, ABC):
@@ -31,10 +31,12 @@ class HorizonPrediction(nn.Module, ABC):
     Options: ClassVar[type[Any]]
 
     def __init__(self, options: Any, span: Span) -> None:
-        """Build the networks, whose numbers are in the options' `unit`.
+        """Build the networks.
 
-        options: `horizons` are frames of future, ascending; none means one, the whole future.
-        BadInput when the horizons do not ascend to the span's future.
+        options: `horizons` are frames of future, ascending; none means one, the whole future;
+        `unit`: the millimetres that a network's number of 1 stands for; `anchor`: what its
+        positions are relative to, the hip or each joint's last known place. BadInput when the
+        horizons do not ascend to the span's future, or when the unit is not positive.
         """
         super().__init__()
         horizons = tuple(options.horizons) or (span.future,)
@@ -49,7 +51,10 @@ class HorizonPrediction(nn.Module, ABC):
         self.span = span
         self.horizons = horizons
         self.per_horizon = len(horizons) > 1
-        self.scale = _MM if options.unit == "mm" else 1.0
+        if not options.unit > 0:
+            raise BadInput("the unit must be positive", found=options.unit)
+        self.scale = _MM / options.unit
+        self.anchor: Anchor = options.anchor
         self.networks = nn.ModuleDict(
             {str(horizon): self.network(options, span, horizon) for horizon in horizons}
         )
@@ -80,7 +85,10 @@ class HorizonPrediction(nn.Module, ABC):
             )
         horizon = min(horizon for horizon in self.horizons if horizon >= frames)
         future: Tensor = self.networks[str(horizon)](self._scaled(history))
-        return future[:, :frames].mT.flatten(2) / self.scale
+        moved: Tensor = future[:, :frames].mT.flatten(2) / self.scale
+        if self.anchor == "last":
+            moved = moved + history[:, -1:]
+        return moved
 
     def loss(self, history: Tensor, future: Tensor) -> Tensor:
         """The sum over the networks of the mean joint error in millimetres up to their horizons.
@@ -89,6 +97,8 @@ class HorizonPrediction(nn.Module, ABC):
         together they are trained as each alone.
         """
         given = self._scaled(history)
+        if self.anchor == "last":
+            future = future - history[:, -1:]
         wanted = self.scale * self._poses(future).mT
         errors = [
             (network(given) - wanted[:, :horizon]).norm(dim=2).mean()
@@ -149,10 +159,12 @@ class HorizonPrediction(nn.Module, ABC):
         return (options, span) if same else None
 
     def _scaled(self, history: Tensor) -> Tensor:
-        """(B, H, P) metres -> (B, D, H, J) in the networks' unit."""
+        """(B, H, P) metres -> (B, D, H, J) in the networks' unit, about their anchor."""
         check_history(history, self.span)
-        poses = self._poses(history)
-        return self.scale * poses.permute(0, 3, 1, 2)
+        if self.anchor == "last":
+            history = history - history[:, -1:]
+        scaled: Tensor = self.scale * self._poses(history).permute(0, 3, 1, 2)
+        return scaled
 
     def _poses(self, flat: Tensor) -> Tensor:
         """(B, T, P) -> (B, T, J, D)."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bench.contracts import Span
 from methods.graph_layers import GraphNetwork, channels_of, mixing_matrix, span_of, uniform
-from methods.horizons import HorizonPrediction, Unit
+from methods.horizons import Anchor, HorizonPrediction
 from methods.layers import check_positive, check_share
 
 
@@ -32,16 +32,17 @@ class STGAGCN(HorizonPrediction):
         """Hyper-parameters; the defaults are the release's, but for horizons and test_dropout.
 
         horizons: a network for each of these numbers of frames, as published, or one for the
-        whole future; unit: of the network's numbers, which from a random start are soonest
-        right in metres; channels: C between the graph layers; spatial_experts, temporal_experts:
-        how many adjacencies are mixed; gate_width: of the gates' hidden layers; gate_dropout: the
-        probability to drop (the release takes a probability to keep, 0.7, for it); dropout: after
-        each graph layer; test_dropout: whether gates drop in evaluation too, as in the release,
-        which makes predictions random.
+        whole future; unit: of the network's numbers, mm; anchor: what they are relative to, see
+        `HorizonPrediction`; channels: C between the graph layers; spatial_experts,
+        temporal_experts: how many adjacencies are mixed; gate_width: of the gates' hidden layers;
+        gate_dropout: the probability to drop (the release takes a probability to keep, 0.7, for
+        it); dropout: after each graph layer; test_dropout: whether gates drop in evaluation too,
+        as in the release, which makes predictions random.
         """
 
         horizons: tuple[int, ...] = ()
-        unit: Unit = "mm"
+        unit: float = 1.0
+        anchor: Anchor = "origin"
         channels: tuple[int, ...] = (32, 64, 64, 64, 32)
         spatial_experts: int = 4
         temporal_experts: int = 3

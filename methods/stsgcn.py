@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.contracts import Span
 from methods.graph_layers import GraphNetwork, LearnedGraph, channels_of, span_of
-from methods.horizons import HorizonPrediction, Unit
+from methods.horizons import Anchor, HorizonPrediction
 from methods.layers import check_share
 
 
@@ -30,12 +30,13 @@ class STSGCN(HorizonPrediction):
         """Hyper-parameters; the defaults are the release's, but for the horizons.
 
         horizons: a network for each of these numbers of frames, as published, or one for the
-        whole future; unit: of the network's numbers, which from a random start are soonest
-        right in metres; channels: C between the graph layers; dropout: after each graph layer.
+        whole future; unit: of the network's numbers, mm; anchor: what they are relative to, see
+        `HorizonPrediction`; channels: C between the graph layers; dropout: after each graph layer.
         """
 
         horizons: tuple[int, ...] = ()
-        unit: Unit = "mm"
+        unit: float = 1.0
+        anchor: Anchor = "origin"
         channels: tuple[int, ...] = (64, 32, 64)
         dropout: float = 0.1
 

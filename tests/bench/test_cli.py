@@ -95,7 +95,7 @@ def bench(monkeypatch):
 
     def here(jobs, *, workers, tell):
         for job in jobs:
-            yield compute(job, tell)
+            yield from compute(job, tell)
 
     monkeypatch.setattr(engines, "run_jobs", here)
     monkeypatch.setattr(registry, "_plugins", {})
@@ -299,7 +299,7 @@ def test_bad_options_are_refused_in_one_line(bench, tmp_path, monkeypatch, words
 
 def test_an_unknown_table_is_refused(bench, tmp_path):
     line = refusal(bench("run", "tabel3", "--out", tmp_path / "out"))
-    assert line == "bench: unknown table 'tabel3'; did you mean table3?"
+    assert line == "bench: unknown table 'tabel3'; did you mean table3 or table4?"
     assert list(tmp_path.iterdir()) == []
 
 

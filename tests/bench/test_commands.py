@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from bench import engines, plan
@@ -53,8 +54,8 @@ def ask(data, tmp_path, monkeypatch):
 
     def here(jobs, *, workers, tell):
         for job in jobs:
-            computed.append(job.cell.method)
-            yield compute(job, tell)
+            computed.extend(cell.method for cell in job.cells)
+            yield from compute(job, tell)
 
     monkeypatch.setattr(engines, "run_jobs", here)
 
@@ -123,8 +124,8 @@ def test_a_damaged_result_is_computed_anew(ask):
 def test_each_result_is_stored_before_the_next_is_computed(ask, monkeypatch):
     def interrupted(jobs, *, workers, tell):
         assert (workers, len(jobs)) == (2, 3)
-        yield compute(jobs[0], tell)
-        assert [_read(file).cell for file in stored(ask.out)] == [jobs[0].cell]
+        yield from compute(jobs[0], tell)
+        assert [_read(file).cell for file in stored(ask.out)] == [*jobs[0].cells]
         raise KeyboardInterrupt
 
     whole = engines.run_jobs
@@ -142,7 +143,7 @@ def test_workers_are_stopped_when_something_else_goes_wrong(ask, monkeypatch):
     def endless(jobs, *, workers, tell):
         try:
             while True:
-                yield compute(jobs[0], tell)
+                yield from compute(jobs[0], tell)
         except GeneratorExit:
             closed.append(True)
             raise
@@ -161,7 +162,7 @@ def test_trained_cells_come_first(ask, monkeypatch):
     order = []
 
     def spy(jobs, *, workers, tell):
-        order.extend(job.cell.method for job in jobs)
+        order.extend(cell.method for job in jobs for cell in job.cells)
         yield from ()
 
     monkeypatch.setattr(engines, "run_jobs", spy)
@@ -178,6 +179,93 @@ def test_a_report_computes_nothing(ask, tmp_path):
     ask(methods=("linear",))
     assert states(redo="all") == ["not run", "done", "not run"]
     assert states(out=tmp_path / "other") == ["not run"] * 3
+
+
+def test_another_protocol_scores_the_weights_that_are_there(ask, monkeypatch):
+    first, _ = ask(methods=("mct",))
+    monkeypatch.setattr("bench.training.train", None)
+    second, computed = ask(methods=("mct",), protocol="full")
+    assert computed == ["mct"]
+    assert second.failed == 0
+    ours, theirs = (o.table.rows[0].entries[0] for o in (first, second))
+    # Published values hold under their own protocol alone.
+    assert ours.published
+    assert not theirs.published
+    assert ours.parameters == theirs.parameters > 0
+    # Computing all again trains again.
+    with_error, _ = ask(methods=("mct",), redo="all")
+    assert with_error.failed == 1
+
+
+@pytest.fixture
+def motion(ask):
+    """`ask` for Table 4 on its stand-in."""
+
+    def run(**change):
+        given = {"methods": ("zero-velocity", "stsgcn"), "datasets": None, "data": ()}
+        return ask(**{"table": "table4", **given, **change})
+
+    return run
+
+
+def test_prediction_trains_once_for_both_protocols(motion, monkeypatch):
+    outcome, computed = motion()
+    assert computed == ["stsgcn", "stsgcn", "zero-velocity", "zero-velocity"]
+    assert [row.protocol for row in outcome.table.rows] == ["h36m-average", "h36m-horizon"]
+    average, horizon = (row.entries[1].numbers for row in outcome.table.rows)
+    assert average["mpjpe@400"] != horizon["mpjpe@400"]
+    assert len(list((outcome.files[0].parent / "weights").iterdir())) == 1
+
+
+def test_one_protocol_alone(motion):
+    outcome, computed = motion(methods=("zero-velocity",), protocol="h36m-horizon-8")
+    assert computed == ["zero-velocity"]
+    (row,) = outcome.table.rows
+    assert row.protocol == "h36m-horizon-8"
+    assert not row.entries[0].published
+
+
+def test_a_column_group_for_each_action(motion):
+    outcome, _ = motion(methods=("zero-velocity",), by="action")
+    actions = [row.action for row in outcome.table.rows if row.protocol == "h36m-average"]
+    assert len(actions) == 4  # a smoke test scores six clips, two of an action, and their average
+    assert actions[-1] == ""
+    assert len(set(actions)) == 4
+
+
+def test_published_weights_are_scored_as_they_are(motion, tmp_path):
+    from bench import registry
+    from bench.contracts import Span
+
+    span = Span(10, 4, 22, 3)
+    torch.manual_seed(1)
+    method = registry.build("stsgcn", {"horizons": [2, 4]}, span)
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for horizon, network in method.networks.items():
+        torch.save(network.state_dict(), folder / f"{horizon}frames")
+    outcome, computed = motion(checkpoints=(folder,), methods=("zero-velocity",))
+    assert sorted(computed) == ["stsgcn", "stsgcn", "zero-velocity", "zero-velocity"]
+    entry = outcome.table.rows[0].entries[1]
+    assert entry.label == "STSGCN, published weights"
+    assert (entry.cell.training, entry.cell.geometry) == (None, {"history": 10, "future": 4})
+    assert set(entry.numbers) == {"mpjpe@80", "mpjpe@160"}
+    assert motion(checkpoints=(folder,), methods=("zero-velocity",))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": ("linear",)}, "linear is not for prediction"),
+        ({"datasets": ("h36m-fcn",)}, "h36m-fcn is not for prediction"),
+        ({"protocol": "full"}, "h36m-motion is not for recovery"),
+        ({"metrics": ("mpjpe",)}, "h36m-motion is a 3d dataset without mpjpe"),
+        ({"checkpoints": (Path("nowhere"),)}, "nowhere"),
+    ],
+)
+def test_recovery_and_prediction_do_not_mix(motion, change, message):
+    with pytest.raises(BadInput, match=message):
+        motion(**change)
 
 
 def test_an_empty_plan_is_an_error(ask, monkeypatch):

@@ -1,5 +1,6 @@
 """The lifter: what it computes, that both sides are alike to it, and that training can stop."""
 
+import copy
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -203,6 +204,41 @@ def test_every_epoch_sees_one_frame_of_each_group_of_neighbours(monkeypatch):
     assert np.sort(epochs // 10, axis=1).tolist() == [list(range(9))] * 6
     assert len(set(map(tuple, np.sort(epochs, axis=1).tolist()))) == 6
     assert len({tuple(row) for row in (epochs // 10).tolist()}) == 6
+
+
+def test_the_rate_rises_again_and_poses_are_the_mean_of_both_ends(trained, tmp_path):
+    """The first cycle is what it is without a second one; what is lifted is the mean of both."""
+    twice = replace(TOY, again=2)
+    checkpoint = tmp_path / "fcn.safetensors"
+    rates = []
+
+    def note(done, _all, _text):
+        rates.append(load_file(checkpoint)["lr"].item())
+
+    model = train(twice, toy_scene(), checkpoint=checkpoint, progress=note)
+    assert same(model.before, trained)
+    assert rates[3] == pytest.approx(TOY.lr * TOY.final)
+    assert rates[4] == pytest.approx(TOY.lr * TOY.final**0.5)
+    assert rates[5] == pytest.approx(TOY.lr * TOY.final)
+    pixels, _ = toy_data(9)
+    last = copy.copy(model)
+    last._modules = {**model._modules, "before": None}
+    mean = (lift(last, pixels) + lift(trained, pixels)) / 2
+    np.testing.assert_allclose(lift(model, pixels), mean, rtol=0, atol=1e-6)
+    assert not np.allclose(lift(last, pixels), lift(trained, pixels), atol=1e-3)
+
+
+@pytest.mark.parametrize("epochs", [4, 5])
+def test_an_interrupted_second_cycle_goes_on_to_the_same_numbers(tmp_path, epochs):
+    twice, checkpoint = replace(TOY, again=2), tmp_path / "fcn.safetensors"
+
+    def interrupt(done, _all, _text):
+        if done == epochs:
+            raise _Interrupted
+
+    with pytest.raises(_Interrupted):
+        train(twice, toy_scene(), checkpoint=checkpoint, progress=interrupt)
+    assert same(train(twice, toy_scene(), checkpoint=checkpoint), train(twice, toy_scene()))
 
 
 def test_half_of_every_batch_is_mirrored(monkeypatch):

@@ -17,7 +17,8 @@ SPAN = Span(history=3, future=4, joints=2, dims=3)
 @dataclass(frozen=True)
 class Options:
     horizons: tuple[int, ...] = ()
-    unit: str = "mm"
+    unit: float = 1.0
+    anchor: str = "origin"
 
 
 class Constant(nn.Module):
@@ -111,11 +112,30 @@ def test_the_loss_is_the_sum_of_the_errors_up_to_each_horizon() -> None:
 
 def test_networks_in_metres_lose_and_predict_the_same() -> None:
     history, future = torch.randn(2, 3, 6), torch.randn(2, 4, 6)
-    mm, m = (LastFrame(Options(unit=unit), SPAN) for unit in ("mm", "m"))
+    mm, m = (LastFrame(Options(unit=unit), SPAN) for unit in (1.0, 1000.0))
     assert m.loss(history, future).item() == pytest.approx(mm.loss(history, future).item())
     torch.testing.assert_close(m.predict(history, 2), mm.predict(history, 2))
-    found = Constants(Options(unit="m"), SPAN).predict(torch.zeros(1, 3, 6), 1)
+    found = Constants(Options(unit=1000.0), SPAN).predict(torch.zeros(1, 3, 6), 1)
     torch.testing.assert_close(found, torch.full_like(found, 4.0))
+
+
+def test_anchored_networks_see_and_give_displacements() -> None:
+    history, future = torch.randn(2, 3, 6), torch.randn(2, 4, 6)
+    still = LastFrame(Options(anchor="last"), SPAN)
+    # The last frame of a history about its last frame is zero: no displacement.
+    torch.testing.assert_close(still.predict(history, 2), history[:, -1:].expand(2, 2, 6))
+    plain = LastFrame(Options(), SPAN)
+    assert still.loss(history, future).item() == pytest.approx(plain.loss(history, future).item())
+    # Nothing depends on where the joints are.
+    shifted = Constants(Options(anchor="last"), SPAN).predict(history + 7, 1)
+    torch.testing.assert_close(
+        shifted, Constants(Options(anchor="last"), SPAN).predict(history, 1) + 7
+    )
+
+
+def test_a_unit_of_nothing_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"the unit must be positive; found 0\.0"):
+        LastFrame(Options(unit=0.0), SPAN)
 
 
 def stsgcn(horizon: int, joints: int = 2, **options: Any) -> dict[str, Tensor]:
