@@ -8,7 +8,6 @@ forward pass, Adam with exponential decay.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -42,8 +41,8 @@ class LifterConfig:
 
     Every epoch sees one frame of each `stride` neighbours (which one is drawn anew); the rate
     falls exponentially from `lr` to `lr * final` over all steps of `epochs`. again: the rate then
-    rises to `lr` once more and falls over so many epochs, and poses are the mean of the networks
-    at both ends (a snapshot ensemble, Huang et al. 2017). mirror: half of every batch is
+    rises to `lr` once more and falls over so many epochs (a warm restart, Loshchilov and Hutter
+    2017). mirror: half of every batch is
     seen with left and right exchanged, and so is every frame that is lifted, whose pose is the
     mean of both. turned, degrees, shift, scale: how people are placed elsewhere in the room while
     training, see `bench.data.placing.Placing`. The original has neither, but had no need to spare
@@ -110,8 +109,6 @@ class Lifter(nn.Module):
     def __init__(self, config: LifterConfig) -> None:
         super().__init__()
         self.mirror = config.mirror
-        # The network as it was before the rate rose again.
-        self.before: Lifter | None = None
         width = config.width
         self.first = _Layer(JOINTS * 2, width, config.dropout)
         self.blocks = nn.ModuleList(
@@ -178,7 +175,6 @@ def train(
     began = time.perf_counter()
     for epoch in range(first, epochs):
         if epoch == config.epochs:
-            model.before = copy.deepcopy(model).eval().requires_grad_(False)
             group["lr"] = config.lr
         cycle = config.epochs if epoch < config.epochs else config.again
         fall = config.final ** (1 / (steps * cycle))
@@ -219,12 +215,11 @@ def lift(model: Lifter, pixels: NDArray[np.float32], device: str = "cpu") -> NDA
     model = model.eval().to(device)
     parts = []
     for part in torch.split(torch.from_numpy(pixels).to(device), 16384):
-        networks = [model] if model.before is None else [model, model.before]
-        poses = [network(part) for network in networks]
+        poses = model(part)
         if model.mirror:
-            mirrored = _mirror(part, _MIRROR_INPUT, IMAGE_WIDTH)
-            poses += [_mirror(network(mirrored), _MIRROR_OUTPUT, 0.0) for network in networks]
-        parts.append(torch.stack(poses).mean(0).cpu())
+            other = model(_mirror(part, _MIRROR_INPUT, IMAGE_WIDTH))
+            poses = (poses + _mirror(other, _MIRROR_OUTPUT, 0.0)) / 2
+        parts.append(poses.cpu())
     metres: NDArray[np.float32] = (torch.cat(parts) / 1000).numpy()
     return metres
 
@@ -252,9 +247,6 @@ def _resume(
         for i in range(len(parameters))
     }
     own["param_groups"][0]["lr"] = float(state.pop("lr"))
-    if epoch > config.epochs:
-        device = model.input_mean.device
-        model.before = Lifter(config).to(device).eval().requires_grad_(False)
     model.load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
     optimiser.load_state_dict(own)
     return epoch

@@ -100,11 +100,12 @@ class HorizonPrediction(nn.Module, ABC):
         if self.anchor == "last":
             future = future - history[:, -1:]
         wanted = self.scale * self._poses(future).mT
-        errors = [
+        errors: list[Tensor] = [
             (network(given) - wanted[:, :horizon]).norm(dim=2).mean()
             for horizon, network in zip(self.horizons, self.networks.values(), strict=True)
         ]
-        return torch.stack(errors).sum() * (_MM / self.scale)
+        loss: Tensor = torch.stack(errors).sum() * (_MM / self.scale)
+        return loss
 
     @classmethod
     def adopt(cls, files: Mapping[str, Mapping[str, Tensor]]) -> list[Adopted]:
