@@ -81,14 +81,13 @@ class MethodConfig(Strict):
 class Budget(Strict):
     """configs/budgets.yaml: how long to train, how many seeds, how much is looked at.
 
-    training: what overrides every method's own settings; prediction: the same for motion
-    prediction, whose windows are cheaper; standin: the same on stand-ins, whose clips are fewer.
+    training: what overrides every method's own settings; standin: the same on stand-ins, whose
+    clips are fewer.
     """
 
     summary: str
     seeds: int = Field(ge=1)
     training: dict[str, Any] = {}
-    prediction: dict[str, Any] = {}
     standin: dict[str, Any] = {}
     fit_windows: int | None = Field(None, ge=1)
     validations: int = Field(1, ge=1)

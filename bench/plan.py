@@ -150,11 +150,10 @@ def _cells(
     trained = registry.kind(method) == "trainable" and not column.weights
     training = None
     if trained:
-        longer = limits.prediction if used.task == "prediction" else {}
         shorter = limits.standin if dataset.standin else {}
         own = getattr(cls, "training_defaults", {})
         merged = {**own, **preset.training, **change.training, **limits.training}
-        training = parse({**merged, **longer, **shorter}, Training, f"training of {method}")
+        training = parse({**merged, **shorter}, Training, f"training of {method}")
         if training.epochs is None and training.windows is None:
             raise BadInput(
                 f"the preset '{name}' of {method} does not say how long to train",

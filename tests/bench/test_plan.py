@@ -283,7 +283,7 @@ def test_prediction_has_a_history_and_a_future_and_a_cell_for_each_protocol():
     assert len({c.key for c in found}) == 6
     # Both protocols score the same weights.
     assert len({c.training_key for c in found}) == 3
-    assert found[1].training["windows"] == budgets()["quick"].prediction["windows"]
+    assert found[1].training["windows"] == budgets()["quick"].training["windows"]
 
 
 def test_published_weights_are_neither_trained_nor_seeded():
