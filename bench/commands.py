@@ -109,7 +109,8 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     if not cells:
         raise BadInput("nothing to run: the table has no cell for these methods and datasets")
     results = Results(request.out)
-    _keep(published, cells, request)
+    if request.compute:
+        _keep(published, cells, request)
     began = time.perf_counter()
     stored = {cell.key: results.get(cell) for cell in cells}
     todo = [cell for cell in cells if _wanted(stored[cell.key], request)]
@@ -117,7 +118,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     kept = [result for key, result in stored.items() if result and key not in again]
     fresh: list[Result] = []
     jobs = jobs_for(
-        todo, folders, device, request.out, plugins=request.plugins, anew=request.redo == "all"
+        todo, folders, device, request.out, plugins=request.plugins, anew=request.redo != "missing"
     )
     progress.begin(len(todo), len(kept))
     tracker = Tracker(request.out, request.table) if request.track else None
@@ -181,6 +182,7 @@ def _ready(
     from bench import checkpoints
     from bench.data import catalogue, store
     from bench.plan import budget_named, check_task, chosen_table
+    from bench.report.build import check_rows
 
     for plugin in request.plugins:
         registry.load_plugin(plugin)
@@ -192,11 +194,13 @@ def _ready(
     if request.metrics is not None:
         config = config.model_copy(update={"metrics": request.metrics, "details": ()})
     budget_named(request.budget)
-    check_task(config)
-    _check_metrics(config)
-    check_writable(request.out)
-    published = [each for path in request.checkpoints for each in checkpoints.find(path)]
+    published = checkpoints.find(request.checkpoints) if request.checkpoints else []
     config = _with_published(config, published)
+    check_task(config)
+    check_rows(config)
+    _check_metrics(config)
+    _check_joints(config, published)
+    check_writable(request.out)
     device = device_named(request.device)
     roots = catalogue.data_roots(request.data)
     folders = {
@@ -240,6 +244,25 @@ def _with_published(config: TableConfig, published: Sequence[Foreign]) -> TableC
         places = [i for i, other in enumerate(columns) if other.method == foreign.method]
         columns.insert(places[-1] + 1 if places else len(columns), column)
     return config.model_copy(update={"columns": tuple(columns)})
+
+
+def _check_joints(config: TableConfig, published: Sequence[Foreign]) -> None:
+    """Raise BadInput for published weights of another skeleton than a dataset of the table has."""
+    from bench.data.clips import DIMS
+    from bench.data.skeletons import SKELETONS
+
+    for row in config.rows:
+        about = configs.dataset_config(row.dataset)
+        here = len(SKELETONS[about.skeleton].joints), DIMS[about.space]
+        for foreign in published:
+            theirs = foreign.adopted.joints, foreign.adopted.dims
+            if foreign.adopted.joints and theirs != here:
+                raise BadInput(
+                    f"{foreign.label} are for another skeleton than {row.dataset}",
+                    file=", ".join(foreign.adopted.files),
+                    found=f"{theirs[0]} joints in {theirs[1]} dimensions",
+                    expected=f"{here[0]} in {here[1]}",
+                )
 
 
 def _keep(published: Sequence[Foreign], cells: Sequence[Cell], request: Request) -> None:

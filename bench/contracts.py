@@ -230,6 +230,10 @@ class Fitted(Method, Protocol):
         """The fitted parameters, by name."""
         ...
 
+    def load_state_dict(self, state: Mapping[str, Tensor], /) -> object:
+        """Take fitted parameters back."""
+        ...
+
 
 @runtime_checkable
 class Trainable(Method, Protocol):

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.config import Task
-from bench.contracts import BadInput
-from bench.data.clips import Array, Clip, Skeleton
+from bench.contracts import BadInput, Span
+from bench.data.clips import Array, Clip, Dataset, Skeleton
 from bench.metrics import HORIZONS_MS, joint_error
 from bench.stats import weighted_means
 
@@ -40,7 +40,7 @@ class HorizonProtocol:
     name: as in tables; summary: one line for captions and help; at_horizon: the error of the
     horizon's frame, instead of the mean over all frames up to it; draws: of each take; takes: how
     many an action has, others are left out; first, left: draws start at this frame at least, and
-    leave so many at the end.
+    leave so many at the end; skeleton: the only one that it is for.
     """
 
     task: ClassVar[Task] = "prediction"
@@ -52,6 +52,24 @@ class HorizonProtocol:
     takes: int
     first: int
     left: int
+    skeleton: str
+
+    def check(self, dataset: Dataset, span: Span) -> None:
+        """Raise BadInput unless the dataset and the span can be scored under this protocol."""
+        if dataset.skeleton.name != self.skeleton:
+            fitting = [p.name for p in PROTOCOLS.values() if p.skeleton == dataset.skeleton.name]
+            raise BadInput(
+                f"the protocol {self.name} is not for {dataset.name}",
+                hint=f"take {' or '.join(fitting)}" if fitting else "see docs/protocols.md",
+            )
+        past, rest = self.first + _PAST, self.left - _PAST + 1
+        if span.history > past or span.future > rest:
+            raise BadInput(
+                f"the draws of {self.name} leave no room for such a history and future",
+                found=f"{span.history} and {span.future} frames",
+                expected=f"at most {past} and {rest}",
+            )
+        list(self.starts(dataset.clips["test"]))
 
     def starts(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, NDArray[np.int64]]]:
         """The clips that are drawn from, each with the frames (N,) at which a future begins.
@@ -109,8 +127,8 @@ _ERRORS = {
     "average": "mean error of all frames up to the horizon",
     "horizon": "error of the frame at the horizon",
 }
-_H36M = {"takes": 2, "first": 16, "left": 150}
-_CMU = {"takes": 1, "first": 0, "left": 75}
+_H36M: dict[str, Any] = {"takes": 2, "first": 16, "left": 150, "skeleton": "h36m-22"}
+_CMU: dict[str, Any] = {"takes": 1, "first": 0, "left": 75, "skeleton": "cmu-25"}
 
 
 def _protocols() -> Iterator[HorizonProtocol]:

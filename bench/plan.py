@@ -59,11 +59,11 @@ def chosen_table(
             chosen.setdefault((column.method, preset_name(column, budget)), column)
         columns = tuple(chosen.values())
     if datasets is not None:
-        known = {row.dataset: row for row in config.rows}
         for name in datasets:
             dataset_config(name)
-        order = [*known, *sorted(set(datasets) - set(known))]
-        rows = tuple(known.get(n) or Row(dataset=n) for n in order if n in datasets)
+        known = tuple(row for row in config.rows if row.dataset in datasets)
+        added = sorted(set(datasets) - {row.dataset for row in known})
+        rows = known + tuple(Row(dataset=name) for name in added)
     for column in columns:
         preset = method_config(column.method).presets[preset_name(column, budget)]
         registry.resolve_options(column.method, {**preset.options, **column.options})

@@ -30,7 +30,9 @@ def evaluate(
     most: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> tuple[tuple[ClipScore, ...], Scored]:
-    """Score a method on the protocol's draws from every clip of a split (or from `most` clips).
+    """Score a method on the protocol's draws from every clip of a split.
+
+    most: from so many clips alone, evenly spread.
 
     A method that says it is `per_horizon` has a model for each, and is asked for each horizon that
     its future reaches; any other is asked once, for the furthest. progress: called with (clips
@@ -41,7 +43,10 @@ def evaluate(
     asked = {frames: frames for frames in reach.values()}
     if not getattr(method, "per_horizon", False):
         asked = dict.fromkeys(asked, furthest)
-    drawn = list(protocol.starts(dataset.clips[split]))[:most]
+    drawn = list(protocol.starts(dataset.clips[split]))
+    if most is not None and most < len(drawn):
+        chosen = np.linspace(0, len(drawn) - 1, most).round().astype(int)
+        drawn = [drawn[i] for i in chosen]
     scores, count = [], 0
     for number, (clip, starts) in enumerate(drawn, 1):
         history, future = draw(clip, starts, span, device)

@@ -228,14 +228,14 @@ def _problems(cls: type[Any]) -> list[str]:
         problems.append("it must have only one of the methods `loss` and `fit`")
     if "loss" in abilities and "parameters" not in abilities:
         problems.append("with a `loss` it must be a torch.nn.Module")
-    if "fit" in abilities and "state_dict" not in abilities:
-        problems.append("with `fit` it must have `state_dict`")
+    if "fit" in abilities and not {"state_dict", "load_state_dict"} <= abilities:
+        problems.append("with `fit` it must have `state_dict` and `load_state_dict`")
     return problems
 
 
 # What a method does with poses: each class has exactly one of them.
 _MAIN_ABILITIES = frozenset({"recover", "refine", "predict"})
-_ABILITIES = _MAIN_ABILITIES | {"loss", "parameters", "fit", "state_dict"}
+_ABILITIES = _MAIN_ABILITIES | {"loss", "parameters", "fit", "state_dict", "load_state_dict"}
 
 
 def _option_problems(options: Any) -> list[str]:

@@ -184,12 +184,26 @@ class Results:
             return None
 
     def put(self, result: Result) -> Path:
-        """Store a result so that a kill at any instant leaves the old file or the new one."""
+        """Store a result so that a kill at any instant leaves the old file or the new one.
+
+        BadInput when it cannot be written.
+        """
         path = self.path(result.cell)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(to_json(result))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            try:
+                with temporary.open("w", encoding="utf-8") as file:
+                    file.write(to_json(result))
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise BadInput(
+                "a result cannot be written",
+                file=path,
+                found=error.strerror,
+                hint="make room; the same command goes on from there",
+            ) from error
         return path

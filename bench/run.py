@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,11 +80,18 @@ def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
         "fps": dataset.fps,
     }
 
-    def result(cell: Cell, **rest: Any) -> Result:
+    def here() -> dict[str, Any]:
+        """Where the numbers come from, and the seconds since it was last asked."""
         nonlocal began
-        said = provenance(job.device, torch.get_num_threads())
-        said["seconds"] = round(time.perf_counter() - began, 2)
-        began = time.perf_counter()
+        seconds, began = time.perf_counter() - began, time.perf_counter()
+        return {
+            **provenance(job.device, torch.get_num_threads()),
+            "seconds": round(seconds, 2),
+        }
+
+    def result(cell: Cell, learned: Mapping[str, Any] | None = None, **rest: Any) -> Result:
+        # Weights may have been learned elsewhere, and earlier, than they are scored.
+        said = here() | ({"training": learned} if learned else {})
         return Result(cell=cell, dataset=about, provenance=said, **rest)
 
     def failed(cell: Cell, error: BaseException) -> Result:
@@ -92,13 +99,14 @@ def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
         return result(cell, status="failed", error=text)
 
     try:
-        ready = _ready(job, dataset, tell)
+        ready = _ready(job, dataset, tell, here)
     except _FAILURES as error:
         return tuple(failed(cell, error) for cell in job.cells)
     results = []
     for cell in job.cells:
         try:
-            results.append(result(cell, status="done", **_scored(cell, job, dataset, ready, tell)))
+            scored = _scored(cell, job, dataset, ready, tell)
+            results.append(result(cell, ready.learned, status="done", **scored))
         except _FAILURES as error:
             results.append(failed(cell, error))
     return tuple(results)
@@ -106,11 +114,12 @@ def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A method with its weights, and what the results say about them."""
+    """A method with its weights, what the results say about them, and where they were learned."""
 
     method: Any
     geometry: Any
     about: dict[str, Any]
+    learned: Mapping[str, Any] | None = None
 
 
 def _setting(cell: Cell) -> Setting:
@@ -120,7 +129,7 @@ def _setting(cell: Cell) -> Setting:
     return SETTINGS[protocol(cell.protocol).task]
 
 
-def _ready(job: Job, dataset: Dataset, tell: Tell) -> _Ready:
+def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, Any]]) -> _Ready:
     """The method of a job's cells: weights stored, trained or fitted, as the case may be."""
     import torch
 
@@ -144,7 +153,15 @@ def _ready(job: Job, dataset: Dataset, tell: Tell) -> _Ready:
     if stored is not None:
         state, about = stored
         about = {**about, "curve": tuple(about.get("curve", ()))}
-        method.load_state_dict(state)
+        try:
+            method.load_state_dict(state)
+        except (RuntimeError, KeyError) as error:
+            raise BadInput(
+                "stored weights do not fit their method",
+                file=weights.path(cell),
+                found=str(error).partition("\n")[0],
+                hint="delete the file, or run with --redo failed",
+            ) from error
         if isinstance(method, torch.nn.Module):
             method.eval()
     elif cell.weights:
@@ -154,9 +171,10 @@ def _ready(job: Job, dataset: Dataset, tell: Tell) -> _Ready:
             hint="run with --checkpoints",
         )
     else:
-        about = _learned(job, dataset, method, geometry, tell)
+        about = _learned(job, dataset, method, geometry, tell) | {"learned": here()}
         weights.save(cell, method.state_dict(), about)
-    return _Ready(method, geometry, {**about, "parameters": _size(method)})
+    learned = about.pop("learned", None)
+    return _Ready(method, geometry, {**about, "parameters": _size(method)}, learned)
 
 
 def _size(method: Any) -> int:
@@ -204,9 +222,14 @@ def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell)
 
 def _scored(cell: Cell, job: Job, dataset: Dataset, ready: _Ready, tell: Tell) -> dict[str, Any]:
     """The fields of a result that scoring the test split fills."""
+    import torch
+
     from bench.protocols import protocol
+    from bench.seeds import seed_for
 
     used = protocol(cell.protocol)
+    # Whatever a method draws while it predicts does not depend on what was done before.
+    torch.manual_seed(seed_for(cell.dataset, cell.method, cell.seed, "scoring"))
     scores, scored = _setting(cell).evaluate(
         ready.method,
         dataset,

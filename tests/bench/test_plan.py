@@ -315,3 +315,25 @@ def test_recovery_and_prediction_never_meet_in_a_table(change, said):
 def test_a_test_clip_too_short_for_the_draws_is_found_before_anything_runs():
     with pytest.raises(BadInput, match="too short for the published draws"):
         plan(MOTION, {"h36m-motion": motion(frames=150)}, budget="quick")
+
+
+def test_a_dataset_keeps_all_its_rows_when_a_table_is_narrowed():
+    config = chosen_table(MOTION, None, ["h36m-motion"], "quick")
+    assert [config.protocol_of(row) for row in config.rows] == ["h36m-average", "h36m-horizon"]
+    assert config.rows == MOTION.rows
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"protocol": "cmu-average", "rows": MOTION.rows[:1]},
+         "cmu-average is not for h36m-motion; take h36m-average or h36m-average-8 or"),
+        ({"columns": (Column(method="zero-velocity", weights="c", geometry={"history": 67}),)},
+         "no room for such a history and future; found 67 and 25 frames; expected at most 66"),
+        ({"columns": (Column(method="zero-velocity", weights="c", geometry={"future": 102}),)},
+         "found 50 and 102 frames; expected at most 66 and 101"),
+    ],
+)  # fmt: skip
+def test_draws_of_another_body_or_beyond_the_clip_are_refused(change, said):
+    with pytest.raises(BadInput, match=said):
+        plan(MOTION.model_copy(update=change), {"h36m-motion": motion()}, budget="quick")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench import config, plan, registry, run, tasks
 from bench.data import store
@@ -246,3 +247,39 @@ def test_published_weights_that_are_not_there_say_what_to_do(job):
     done = computed(job("tiny", weights="c0ffee", training=None))
     assert done.status == "failed"
     assert "run with --checkpoints" in done.error
+
+
+def test_a_result_says_where_its_weights_were_learned(job):
+    first = computed(job("tiny"))
+    again = computed(job("tiny", anew=False))
+    assert {"commit", "device", "versions", "seconds"} <= set(first.provenance["training"])
+    assert again.provenance["training"] == first.provenance["training"]
+    assert "training" not in computed(job("linear")).provenance
+    assert first.provenance["seconds"] < first.provenance["training"]["seconds"] + 60
+
+
+def test_weights_that_do_not_fit_any_more_are_named(job):
+    from bench.weights import Weights
+
+    task = job("tiny", anew=False)
+    computed(task)
+    path = Weights(task.out).save(task.cells[0], {"layer.weight": torch.zeros(3)}, {})
+    done = computed(task)
+    assert done.status == "failed"
+    assert str(path) in done.error
+    assert "--redo failed" in done.error
+    assert computed(job("tiny", anew=True)).status == "done"
+
+
+def test_what_is_drawn_in_scoring_does_not_depend_on_what_was_done_before(job, tmp_path):
+    plugin = tmp_path / "restless.py"
+    plugin.write_text(PLUGIN.replace("tiny", "restless").replace("other", "o").replace(
+        "broken", "b").replace(
+        "return self.layer(keyframes.flatten(1)).view(len(keyframes), self.window.frames, -1)",
+        "out = self.layer(keyframes.flatten(1)).view(len(keyframes), self.window.frames, -1)\n"
+        "        return out + 0.01 * torch.randn_like(out)",
+    ))  # fmt: skip
+    registry.load_plugin(plugin)
+    trained = computed(replace(job("restless"), plugins=(plugin.resolve(),)))
+    loaded = computed(replace(job("restless", anew=False), plugins=(plugin.resolve(),)))
+    assert trained.metrics == loaded.metrics
