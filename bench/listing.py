@@ -7,8 +7,11 @@ from pathlib import Path
 
 from bench import config as configs
 from bench import registry
+from bench.config import TableConfig
 from bench.contracts import BadInput
 from bench.data.clips import SPLITS, Dataset
+
+_DATASET = ("name", "task", "title", "space", "comes from")
 
 
 def listed(what: str, plugins: Sequence[Path], data: Sequence[Path]) -> list[str]:
@@ -19,6 +22,7 @@ def listed(what: str, plugins: Sequence[Path], data: Sequence[Path]) -> list[str
         rows = [
             (
                 name,
+                registry.task(name),
                 registry.kind(name),
                 ", ".join(configs.method_config(name).presets),
                 registry.method_class(name).title,
@@ -26,7 +30,7 @@ def listed(what: str, plugins: Sequence[Path], data: Sequence[Path]) -> list[str
             )
             for name in registry.method_names()
         ]
-        return _aligned([("name", "kind", "presets", "title", "source"), *rows])
+        return _aligned([("name", "task", "kind", "presets", "title", "source"), *rows])
     if what == "budgets":
         budgets = [(name, budget.summary) for name, budget in configs.budgets().items()]
         return _aligned([("name", "summary"), *budgets])
@@ -36,9 +40,9 @@ def listed(what: str, plugins: Sequence[Path], data: Sequence[Path]) -> list[str
         protocols = [(name, protocol(name).summary) for name in protocol_names()]
         return _aligned([("name", "summary"), *protocols])
     if what == "tables":
-        tables = [(name, configs.table_config(name).title) for name in configs.table_names()]
-        return _aligned([("name", "title"), *tables])
-    return _aligned([("name", "title", "space", "comes from"), *_datasets(data)])
+        tables = [(name, *_about(configs.table_config(name))) for name in configs.table_names()]
+        return _aligned([("name", "task", "title"), *tables])
+    return _aligned([_DATASET, *_datasets(data)])
 
 
 def checked(names: Sequence[str], data: Sequence[Path]) -> Iterator[str]:
@@ -101,7 +105,13 @@ def diagnosis(data: Sequence[Path], out: Path) -> list[str]:
     from bench.provenance import report
 
     lines = _aligned([*report(out), ("cache", str(cache_folder()))])
-    return [*lines, "", *_aligned([("dataset", "title", "space", "comes from"), *_datasets(data)])]
+    return [*lines, "", *_aligned([("dataset", *_DATASET[1:]), *_datasets(data)])]
+
+
+def _about(table: TableConfig) -> tuple[str, str]:
+    """The task of a table's datasets, and its title."""
+    tasks = dict.fromkeys(configs.dataset_config(row.dataset).task for row in table.rows)
+    return " and ".join(tasks), table.title
 
 
 def _datasets(data: Sequence[Path]) -> list[tuple[str, ...]]:
@@ -115,7 +125,7 @@ def _datasets(data: Sequence[Path]) -> list[tuple[str, ...]]:
             words = catalogue.locate(name, roots).words
         except BadInput as error:
             words = str(error)
-        rows.append((name, config.title, config.space, words))
+        rows.append((name, config.task, config.title, config.space, words))
     return rows
 
 

@@ -6,9 +6,10 @@ Spaces: '3d' positions in metres, relative to the root joints; '2d' positions in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ UNITS: dict[Space, str] = {"3d": "m", "2d": "px", "6d": "-"}
 
 # No two joints of one body are further apart; catches millimetres read as metres.
 _LARGEST_BODY_M = 3.0
+
+_TAKE = re.compile(r"(.*?[^\d _-])[ _-]*(\d+)")
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,27 @@ class Dataset:
     def unit(self) -> str:
         """The unit of the clips: m, px or - (rotations)."""
         return UNITS[self.space]
+
+
+class Place(NamedTuple):
+    """Where a recording belongs; sorts as the literature does, the second take before the tenth.
+
+    subject: empty where the name has none; take: 0 where the name has no number.
+    """
+
+    subject: str
+    action: str
+    take: int
+
+
+def place_of(recording: str) -> Place:
+    """Subject, action and take of a name: `S5/walking_2`, `S9/Walking 2`, `S9/Walking`.
+
+    What is not named by action has the rest of its name as the action: `test` of `test-003`.
+    """
+    subject, _, rest = recording.rpartition("/")
+    parts = _TAKE.fullmatch(rest)
+    return Place(subject, parts[1], int(parts[2])) if parts else Place(subject, rest, 0)
 
 
 def to_root(poses: Array, root: tuple[int, ...]) -> Array:

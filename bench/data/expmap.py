@@ -21,7 +21,7 @@ import numpy as np
 
 from bench.config import DatasetConfig, Source, nearest_names
 from bench.contracts import BadInput
-from bench.data.clips import SPLITS, Clip, Dataset, Split, check_clip
+from bench.data.clips import SPLITS, Clip, Dataset, Split, check_clip, place_of
 from bench.data.figures import CMU_38, H36M_32, Figure
 from bench.data.store import fingerprint
 from bench.kinematics import Floats
@@ -84,7 +84,7 @@ class _Layout:
             if match is not None:
                 part, *_, text = match.groups()
                 found[f"{part}/{text}"] = path
-        return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+        return dict(sorted(found.items(), key=lambda item: place_of(item[0])))
 
 
 # Test clips of Human3.6M start between frames 16 and T - 150 (spec 4.4), those of CMU before frame
@@ -236,14 +236,9 @@ def actions(dataset: Dataset, split: Split = "test") -> dict[str, int]:
     """How many clips of each action a split has, for clips named SUBJECT/ACTION_TAKE."""
     counts: dict[str, int] = {}
     for clip in dataset.clips[split]:
-        action = action_of(clip.name)
+        action = place_of(clip.name).action
         counts[action] = counts.get(action, 0) + 1
     return counts
-
-
-def action_of(name: str) -> str:
-    """'walking' of a clip that is named 'S5/walking_1'."""
-    return name.rpartition("/")[2].rpartition("_")[0]
 
 
 def _layout(dataset: str) -> _Layout:
@@ -281,13 +276,6 @@ def _unreadable(file: Path, error: Exception) -> BadInput:
     return BadInput("cannot be read", file=file, found=error, hint="copy the file again")
 
 
-def _order(name: str) -> tuple[str, str, int]:
-    """Subject, action, and take as a number: 'walking_10' comes after 'walking_9'."""
-    rest, _, take = name.rpartition("_")
-    subject, _, action = rest.partition("/")
-    return subject, action, int(take)
-
-
 def _splits(texts: Iterable[str], dataset: str) -> dict[str, Split]:
     """The split of every text, by name."""
     if dataset == "h36m":
@@ -296,7 +284,7 @@ def _splits(texts: Iterable[str], dataset: str) -> dict[str, Split]:
     last: dict[str, str] = {}
     for text in texts:
         splits[text] = "test" if text.startswith("test/") else "train"
-        action = action_of(text)
+        action = place_of(text).action
         if splits[text] == "train":
             if action in last:
                 splits[last[action]] = "train"
@@ -316,7 +304,7 @@ def _notes(place: Path, source: str, splits: Mapping[str, Split]) -> tuple[str, 
         notes.append(f"validation, held out of the training files: {_compact(held)}")
         return tuple(notes)
     lacking = {
-        action_of(name) for name in absent if H36M_SUBJECTS[name.partition("/")[0]] == "test"
+        text.action for text in map(place_of, absent) if H36M_SUBJECTS[text.subject] == "test"
     }
     if lacking:
         complete = [action for action in H36M_ACTIONS if action not in lacking]
@@ -329,10 +317,8 @@ def _notes(place: Path, source: str, splits: Mapping[str, Split]) -> tuple[str, 
 def _compact(names: Iterable[str]) -> str:
     """'S5 directions_1, waiting_1/2; S7 ...' for names SUBJECT/ACTION_TAKE or PART/ACTION."""
     takes: dict[str, dict[str, list[str]]] = {}
-    for name in names:
-        subject, _, rest = name.partition("/")
-        action, _, take = rest.rpartition("_") if rest[-1].isdigit() else (rest, "", "")
-        takes.setdefault(subject, {}).setdefault(action, []).append(take)
+    for subject, action, take in map(place_of, names):
+        takes.setdefault(subject, {}).setdefault(action, []).append(str(take) if take else "")
     return "; ".join(
         f"{subject} "
         + ", ".join("_".join(filter(None, (a, "/".join(t)))) for a, t in actions.items())

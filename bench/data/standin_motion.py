@@ -12,8 +12,8 @@ import numpy as np
 
 from bench.config import DatasetConfig, StandinConfig
 from bench.contracts import BadInput
-from bench.data.clips import SPLITS, Clip, Dataset, Split, check_clip
-from bench.data.expmap import H36M_SUBJECTS, action_of
+from bench.data.clips import SPLITS, Clip, Dataset, Split, check_clip, place_of
+from bench.data.expmap import H36M_SUBJECTS
 from bench.data.motion import JOINTS, body, perform
 from bench.data.skeletons import H36M_22
 from bench.data.store import fingerprint
@@ -78,7 +78,7 @@ def _rng(plan: StandinConfig, *axes: str) -> np.random.Generator:
 def _clip(name: str, bones: Floats, config: DatasetConfig, plan: StandinConfig) -> Clip:
     rng = _rng(plan, name)
     frames = int(rng.integers(plan.frames[0], plan.frames[1] + 1))
-    moved = perform(rng, [action_of(name)], bones, frames, config.fps, plan.tempo)
+    moved = perform(rng, [place_of(name).action], bones, frames, config.fps, plan.tempo)
     poses = _in_hips(moved).round(_DIGITS).astype(np.float32)
     clip = Clip(name=name, recording=name, detected=poses, truth=poses)
     check_clip(clip, H36M_22, "3d")

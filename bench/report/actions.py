@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from bench.contracts import BadInput
+from bench.data.clips import place_of
+from bench.data.expmap import CMU_ACTIONS
 from bench.results import ClipScore, Result, Scored
 
 # The order of the literature on motion prediction; some releases name three of them otherwise.
@@ -27,17 +29,27 @@ _ORDER = (
     ("walkingtogether", "walktogether"),
 )
 _PLACES = {name: place for place, names in enumerate(_ORDER) for name in names}
+_KNOWN = {*_PLACES, *CMU_ACTIONS}
 
 
-def action_of(recording: str) -> str:
-    """What is done in a recording: `Walking` of `S9/Walking 1`, `walking` of `S5/walking_1`."""
-    take = recording.rpartition("/")[2]
-    return re.sub(r"[ _-]*\d+$", "", take) or take
+def check_actions(dataset: str, recordings: Iterable[str]) -> None:
+    """Raise BadInput unless a recording of the dataset bears the name of a known action.
+
+    What is named by video, or by number as stand-ins are, would all be one action.
+    """
+    names = list(dict.fromkeys(recordings))
+    if not any(place_of(name).action.lower() in _KNOWN for name in names):
+        raise BadInput(
+            f"the recordings of {dataset} are not named by action",
+            found=", ".join(names[:3]) + (", ..." if len(names) > 3 else ""),
+            expected="names such as S9/Walking 1 or S5/walking_1",
+            hint="leave out --by action, or choose other --datasets",
+        )
 
 
 def actions_of(results: Iterable[Result]) -> list[str]:
     """The actions of all clips, in the order of the literature, then those it does not have."""
-    found = {action_of(clip.recording) for result in results for clip in result.clips}
+    found = {place_of(clip.recording).action for result in results for clip in result.clips}
     return sorted(found, key=lambda action: (_place(action), action))
 
 
@@ -56,7 +68,7 @@ def _only(result: Result, action: str) -> Result:
 
     if result.status != "done":
         return result
-    clips = tuple(clip for clip in result.clips if action_of(clip.recording) == action)
+    clips = tuple(clip for clip in result.clips if place_of(clip.recording).action == action)
     metrics = protocol(result.cell.protocol).summarise(clip.values for clip in clips)
     return replace(result, clips=clips, metrics=metrics, scored=_scored(result, clips))
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from bench.config import Column, DatasetConfig, Row, TableConfig
 from bench.contracts import BadInput
 from bench.metrics import metric_info
-from bench.report.actions import actions_of, of_action
+from bench.report.actions import actions_of, check_actions, of_action
 from bench.report.table import DatasetRow, Entry, Mark, Number, Run, State, Table, printed
 from bench.results import Cell, Result
 from bench.stats import Gain, paired_gain, spread
@@ -39,9 +39,10 @@ def build(
     name: of the table; results: of the run's plan only; planned: every cell of that plan, done or
     not; datasets: configuration of each row's dataset; every_frame: methods that see the
     estimator at every frame, shown but not ranked; by: 'action' puts a row for each action found
-    before every row. BadInput when two rows would show the same.
+    before every row. BadInput when two rows would show the same, and by action when the
+    recordings are not named so.
     """
-    _check_rows(config)
+    check_rows(config)
     found = {result.cell.key: result for result in results}
     # A stored result may bear the preset and budget of another run that resolved to the same cell.
     every = {cell.key: cell for cell in planned}
@@ -68,7 +69,7 @@ def build(
     return Table(name, config, tuple(rows), run)
 
 
-def _check_rows(config: TableConfig) -> None:
+def check_rows(config: TableConfig) -> None:
     """Raise BadInput when two rows would show the same."""
     places = Counter((row.dataset, config.protocol_of(row), row.action) for row in config.rows)
     for (dataset, protocol, action), count in places.items():
@@ -81,15 +82,16 @@ def _check_rows(config: TableConfig) -> None:
 
 def _by_action(config: TableConfig, row: Row, results: Iterable[Iterable[Result]]) -> list[Row]:
     """A row for each action found that has none of its own, and the row itself."""
-    if row.action:
+    done = [result for one in results for result in one if result.clips]
+    if row.action or not done:
         return [row]
+    check_actions(row.dataset, (clip.recording for result in done for clip in result.clips))
     place = row.dataset, config.protocol_of(row)
     own = {o.action for o in config.rows if (o.dataset, config.protocol_of(o)) == place}
-    found = actions_of(result for one in results for result in one)
     return [
         *(
             row.model_copy(update={"action": action, "published": {}})
-            for action in found
+            for action in actions_of(done)
             if action not in own
         ),
         row,

@@ -142,9 +142,8 @@ def _panels(table: Table) -> list[list[DatasetRow]]:
     panels: list[list[DatasetRow]] = [[]]
     left = room
     for row in table.rows:
-        numbers = sum(_wide(table, row, *part) for part in _parts(table, row))
         longest = max(min(len(head), _TITLE) for head in table.heads(row))
-        wide = max(numbers, longest * _CHARACTER_PT) + _GAP_PT
+        wide = max(_numbers(table, row), longest * _CHARACTER_PT) + _GAP_PT
         apart = table.by_action and panels[-1] and table.place(panels[-1][0]) != table.place(row)
         if panels[-1] and (wide > left or apart):
             panels.append([])
@@ -152,6 +151,11 @@ def _panels(table: Table) -> list[list[DatasetRow]]:
         panels[-1].append(row)
         left -= wide
     return panels
+
+
+def _numbers(table: Table, row: DatasetRow) -> float:
+    """About how wide the columns of a row's numbers are together, in points."""
+    return sum(_wide(table, row, *part) for part in _parts(table, row))
 
 
 def _wide(table: Table, row: DatasetRow, metric: str, part: str) -> float:
@@ -212,7 +216,10 @@ def _tabular(table: Table, rows: Sequence[DatasetRow]) -> str:
         ),
     )
     marks = pd.DataFrame(styles, columns=frame.columns)
-    titles: dict[object, str] = {row.dataset: _title(row) for row in rows}
+    titles: dict[object, str] = {
+        run[0].dataset: _title(run[0], sum(_numbers(table, row) for row in run))
+        for run in (list(alike) for _, alike in groupby(rows, key=lambda row: row.dataset))
+    }
     labels_of: dict[object, str] = {
         metric: escape(_label(metric)) for metric in table.config.metrics
     }
@@ -269,10 +276,11 @@ def _rules(keys: Sequence[tuple[str, ...]]) -> str:
     return "".join(rules)
 
 
-def _title(row: DatasetRow) -> str:
-    """A dataset's title, broken where it would be wider than its numbers."""
+def _title(row: DatasetRow, below: float) -> str:
+    """A dataset's title, broken where it is long and wider than the columns below, in points."""
     dagger = _DAGGER if row.standin else ""
-    broken = [escape(line) for line in textwrap.wrap(row.title, _TITLE)]
+    room = max(_TITLE, int(below / _CHARACTER_PT))
+    broken = [escape(line) for line in textwrap.wrap(row.title, room)]
     if len(broken) < 2:
         return "".join(broken) + dagger
     lines = r"\\".join(broken)

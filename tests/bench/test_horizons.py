@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bench import config
 from bench.contracts import BadInput
 from bench.data.clips import Clip, Skeleton
 from bench.data.skeletons import H36M_22
@@ -24,6 +25,12 @@ def test_the_literatures_horizons_at_25_frames_per_second():
     assert horizons(25, 10) == {"mpjpe@80": 2, "mpjpe@160": 4, "mpjpe@320": 8, "mpjpe@400": 10}
     assert horizons(25, 1) == {}
     assert list(horizons(50, 25)) == ["mpjpe@80", "mpjpe@160", "mpjpe@320", "mpjpe@400"]
+
+
+@pytest.mark.parametrize("name", ["h36m-motion", "cmu-motion"])
+def test_motion_capture_is_predicted_up_to_the_last_horizon(name):
+    made = config.dataset_config(name)
+    assert list(horizons(made.fps, made.future)) == list(METRICS)
 
 
 def test_draws_are_those_of_the_literature():
@@ -52,12 +59,15 @@ def test_eight_clips_are_the_first_of_the_256():
 
 
 @settings(deadline=None, max_examples=20)
+@example(167, 168)  # a single frame to draw, and two, both of which are drawn
 @given(st.integers(167, 2000), st.integers(167, 2000))
 def test_a_draw_leaves_a_history_and_a_future_of_the_literature(first, second):
     clips = [clip("S5/walking_1", first), clip("S5/walking_2", second)]
     for each, starts in PROTOCOLS["h36m-horizon"].starts(clips):
-        assert starts.min() >= 50 + 16
-        assert starts.max() + 25 <= each.frames - 150 + 50 + 25
+        assert starts.min() >= 16 + 50
+        assert starts.max() <= each.frames - 150 - 1 + 50
+        if each.frames <= 168:
+            assert set(starts) == set(range(16 + 50, each.frames - 150 + 50))
 
 
 def test_a_clip_that_is_too_short_is_named():

@@ -73,16 +73,20 @@ def test_every_method_is_listed_with_kind_and_presets(tmp_path):
     assert list(found) == registry.method_names()
     assert "refiner" in found["estimator"]
     assert "fitted" in found["ridge"]
+    assert found["ridge"].split()[1] == "recovery"
+    assert found["simlpe"].split()[1] == "prediction"
     assert all(preset in found["deciwatch"] for preset in config.method_config("deciwatch").presets)
     file = tmp_path / "plugin.py"
     file.write_text(PLUGIN)
     assert rows(listed("methods", (file,), ()))["mine"].split() == [
-        "mine", "fixed", "default", "my", "own", "here",
+        "mine", "recovery", "fixed", "default", "my", "own", "here",
     ]  # fmt: skip
 
 
 def test_every_table_is_listed():
-    assert list(rows(listed("tables", (), ()))) == config.table_names()
+    found = rows(listed("tables", (), ()))
+    assert list(found) == config.table_names()
+    assert [found[name].split()[1] for name in ("table3", "table4")] == ["recovery", "prediction"]
 
 
 def test_every_dataset_is_listed_with_where_it_comes_from(data):
@@ -90,6 +94,8 @@ def test_every_dataset_is_listed_with_where_it_comes_from(data):
     assert list(found) == config.dataset_names()
     assert f"DeciWatch files in {data}" in found["pw3d-spin"]
     assert "stand-in" in found["h36m-fcn"]
+    assert found["h36m-fcn"].split()[1] == "recovery"
+    assert found["h36m-motion"].split()[1] == "prediction"
     assert "no data for aist-spin-smpl, and it has no stand-in" in found["aist-spin-smpl"]
 
 

@@ -56,11 +56,30 @@ def test_standing_still_while_the_truth_moves_on(name, factor):
     assert method.asked == [((128, 10, 6), 10)] * 2
 
 
-def test_a_model_for_each_horizon_is_asked_for_each():
-    many, one = Still(per_horizon=True), Still()
-    found = [evaluate(m, dataset(), "test", protocol("h36m-average"), SPAN)[0] for m in (many, one)]
-    assert [frames for _, frames in many.asked] == [2, 4, 8, 10] * 2
-    assert found[0] == found[1]
+class Drifting(Still):
+    """Off by a millimetre more for every frame that it is asked for, in all of them."""
+
+    def predict(self, history: torch.Tensor, frames: int) -> torch.Tensor:
+        moved = super().predict(history, frames).clone()
+        moved[..., ::3] += 0.001 * frames
+        return moved
+
+
+@pytest.mark.parametrize(
+    ("per_horizon", "asked", "drift"),
+    [(True, [2, 4, 8, 10], {80: 2, 160: 4, 320: 8, 400: 10}),
+     (False, [10], {80: 10, 160: 10, 320: 10, 400: 10})],
+)  # fmt: skip
+def test_a_model_for_each_horizon_is_asked_for_each(per_horizon, asked, drift):
+    method = Drifting(per_horizon)
+    scores, _ = evaluate(method, dataset(), "test", protocol("h36m-horizon"), SPAN)
+    assert [frames for _, frames in method.asked] == asked * 2
+    for score, speed in zip(scores, (10, 20), strict=True):
+        moved = {80: 2 * speed, 160: 4 * speed, 320: 8 * speed, 400: 10 * speed}
+        assert score.values == {
+            f"mpjpe@{ms}": pytest.approx((moved[ms] - off, 128.0), rel=1e-4)
+            for ms, off in drift.items()
+        }
 
 
 def test_what_is_drawn_lies_around_its_first_future_frame():

@@ -15,6 +15,7 @@ from bench.data.clips import (
     Skeleton,
     check_clip,
     missed,
+    place_of,
     to_root,
 )
 
@@ -32,6 +33,29 @@ def clip_2d(frames: int = 4) -> Clip:
     poses = rng.uniform(0, 100, (2, frames, 2, 2)).astype(np.float32)
     box = np.tile(np.float32([0, 10, 90, 80]), (frames, 1))
     return Clip("run/a", "run/a", poses[0], poses[1], image=(100, 90), box=box)
+
+
+@pytest.mark.parametrize(
+    ("recording", "place"),
+    [
+        ("S9/Walking 1", ("S9", "Walking", 1)),
+        ("S9/Walking", ("S9", "Walking", 0)),
+        ("S5/walkingdog_2", ("S5", "walkingdog", 2)),
+        ("train/basketball_signal_10", ("train", "basketball_signal", 10)),
+        ("test/soccer", ("test", "soccer", 0)),
+        ("downtown_walking_00", ("", "downtown_walking", 0)),
+        ("test-003", ("", "test", 3)),
+        ("S1/07", ("S1", "07", 0)),
+        ("", ("", "", 0)),
+    ],
+)
+def test_a_recording_says_who_did_what_and_which_take(recording, place):
+    assert place_of(recording) == place
+
+
+def test_takes_are_in_the_order_of_their_numbers():
+    names = ["S5/walking_10", "S5/walking_9", "S5/eating_11", "S11/walking_1"]
+    assert sorted(names, key=place_of) == [names[3], names[2], names[1], names[0]]
 
 
 def refusal(clip: Clip, space="3d", file="poses.npz") -> str:

@@ -13,7 +13,7 @@ import pytest
 from bench.config import DatasetConfig, Source, dataset_config
 from bench.contracts import BadInput
 from bench.data import expmap
-from bench.data.clips import SPLITS, Dataset
+from bench.data.clips import SPLITS, Dataset, place_of
 from bench.data.figures import CMU_38, H36M_32
 from bench.data.skeletons import H36M_22
 
@@ -387,7 +387,7 @@ def test_the_reference_data_is_read(shared: Path, tmp_path: Path) -> None:
 def test_standing_still_errs_as_much_as_was_measured_elsewhere(shared: Path) -> None:
     """Spec 4.5, row 'repeat last frame, at horizon, 256': files, bodies and draws together."""
     place = shared / "data/h3.6m.zip"
-    absent = {expmap.action_of(name) for name in expmap.missing(place) if name.startswith("S5/")}
+    absent = {place_of(name).action for name in expmap.missing(place) if name.startswith("S5/")}
     errors = []
     with zipfile.ZipFile(place) as archive:
         for action in sorted(set(expmap.H36M_ACTIONS) - absent):

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report.actions import action_of, actions_of, of_action
+from bench.contracts import BadInput
+from bench.report.actions import actions_of, check_actions, of_action
 from bench.results import Cell, ClipScore, Result, Scored
 
 
 @pytest.mark.parametrize(
-    ("recording", "action"),
+    "recordings",
     [
-        ("S9/Walking 1", "Walking"),
-        ("S9/Walking", "Walking"),
-        ("S5/walking_1", "walking"),
-        ("S5/walkingdog_2", "walkingdog"),
-        ("downtown_walking_00", "downtown_walking"),
-        ("test-003", "test"),
-        ("S1/07", "07"),
+        ("S9/Walking 1", "S9/Directions"),
+        ("S9/Directions",),  # all that a smoke run looks at
+        ("S5/dancing_1", "S5/walking_1"),
+        ("test/basketball_1", "test/soccer_1"),
     ],
 )
-def test_action_of_a_recording(recording: str, action: str) -> None:
-    assert action_of(recording) == action
+def test_recordings_with_the_name_of_an_action_are_known(recordings: tuple[str, ...]) -> None:
+    check_actions("d", recordings)
+
+
+@pytest.mark.parametrize(
+    ("recordings", "found"),
+    [
+        (("test-000", "test-001", "test-002", "test-002", "test-003"), "test-002, ..."),
+        (("test/01", "test/02"), "found test/01, test/02;"),
+        (("gBR_sBM_cAll_d04_mBR0_ch01",), "ch01;"),
+        (("h36m_test_0000", "h36m_test_0001"), "h36m_test_0000, h36m_test_0001;"),
+    ],
+)
+def test_recordings_that_tell_no_action_are_refused(
+    recordings: tuple[str, ...], found: str
+) -> None:
+    with pytest.raises(BadInput, match=r"recordings of d are not named by action.*--by") as error:
+        check_actions("d", recordings)
+    assert found in str(error.value)
 
 
 def result(*recordings: str, geometry: dict[str, int], protocol: str) -> Result:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bench.config import Column, DatasetConfig, Row, TableConfig, table_config
+from bench.contracts import BadInput
 from bench.report import sentences
-from bench.report.build import build
+from bench.report.build import build, check_rows
 from bench.report.table import Run, Table, printed, printed_all, signed
 from bench.results import Cell, ClipScore, Result, Scored
 
@@ -318,6 +319,25 @@ def test_recovery_by_action() -> None:
         "D1 / FCN (50 fps): Walking: 2 clips, 300 frames, 17 joints; Eating: 1 clip, 100 frames, "
         "17 joints; average: 3 clips, 400 frames, 17 joints, 2 missed detections"
     ]
+
+
+def test_by_action_of_recordings_that_tell_none_is_refused() -> None:
+    """A row `test` would repeat the average; what has nothing done yet has nothing to tell."""
+    clips = tuple(
+        ClipScore(name, name, 200, {"mpjpe": (70.0, 200.0)}) for name in ("test-000", "test-001")
+    )
+    results = [replace(done(cell("linear"), [70.0]), clips=clips)]
+    with pytest.raises(BadInput, match="the recordings of d1 are not named by action"):
+        build("t", CONFIG, results, planned=(), datasets=DATASETS, every_frame=(), by="action")
+    failed = [Result(cell("linear"), "failed", error="why")]
+    made = build("t", CONFIG, failed, planned=(), datasets=DATASETS, every_frame=(), by="action")
+    assert [row.action for row in made.rows] == ["", ""]
+
+
+def test_a_row_twice_can_be_refused_before_anything_is_computed() -> None:
+    check_rows(CONFIG)
+    with pytest.raises(BadInput, match="the table has 2 rows of d2 under deciwatch"):
+        check_rows(CONFIG.model_copy(update={"rows": (*CONFIG.rows, Row(dataset="d2"))}))
 
 
 def test_warnings() -> None:

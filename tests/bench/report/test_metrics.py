@@ -18,6 +18,7 @@ from rich.console import Console
 
 from bench.config import Column, DatasetConfig, Row, TableConfig, table_config
 from bench.contracts import BadInput
+from bench.data.expmap import H36M_ACTIONS
 from bench.report import sentences
 from bench.report.build import build
 from bench.report.csv import csv
@@ -291,6 +292,21 @@ def test_latex_by_action_heads_panels_by_place_and_action() -> None:
     assert heads in text
 
 
+LONG = "Human3.6M / motion capture"
+
+
+def titled(made: Table) -> Table:
+    return replace(made, rows=tuple(replace(row, title=LONG) for row in made.rows))
+
+
+def test_latex_breaks_a_title_above_narrow_columns_alone() -> None:
+    """26 characters: wider than two columns, not than the six of both rows together."""
+    assert rf"\multicolumn{{6}}{{c}}{{{LONG}}}" in latex(titled(table()))
+    assert r"shortstack" not in latex(titled(table(by="action")))
+    one = table(config=CONFIG.model_copy(update={"rows": CONFIG.rows[1:]}))
+    assert r"\shortstack{Human3.6M / motion\\capture}" in latex(titled(one))
+
+
 def many(actions: int) -> Table:
     """As many actions as papers have, of four horizons each."""
     config = CONFIG.model_copy(
@@ -301,7 +317,7 @@ def many(actions: int) -> Table:
     for protocol in (AVERAGE, HORIZON):
         for method in ("still", "net"):
             clips = tuple(
-                ClipScore(f"S5/{n}", f"S5/deed{'x' * n}_1", 9, scores) for n in range(actions)
+                ClipScore(f"S5/{n}", f"S5/{H36M_ACTIONS[n]}_1", 9, scores) for n in range(actions)
             )
             metrics = weighted_means(clip.values for clip in clips)
             results.append(Result(cell(method, protocol), "done", metrics=metrics, clips=clips))
@@ -316,7 +332,11 @@ def test_panels_that_do_not_fit_a_page_are_continued() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-@pytest.mark.parametrize("made", [table(), table(by="action"), many(15)], ids=["a", "b", "c"])
+@pytest.mark.parametrize(
+    "made",
+    [table(), table(by="action"), many(15), titled(table()), titled(many(15))],
+    ids=["a", "b", "c", "d", "e"],
+)
 def test_latex_compiles_within_its_page(made: Table, tmp_path: Path) -> None:
     (tmp_path / "made.tex").write_text(latex(made), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "made.tex"]
