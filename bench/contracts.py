@@ -206,16 +206,19 @@ class Adopted:
     """Published weights as a method can use them, from the files of one folder.
 
     options, geometry (`history` and `future`): what to build the method with; state: what its
-    `load_state_dict` takes, strictly; files: the names of the files it came from. A class that
-    can use foreign weights has a classmethod `adopt(files) -> list[Adopted]`: it is handed the
-    state dicts of a folder by file name, and gives one entry for each model that it finds, none
-    where nothing is its own.
+    `load_state_dict` takes, strictly; files: the names of the files it came from; joints, dims:
+    the poses they were trained on, 0 joints where that is not known. A class that can use foreign
+    weights has a classmethod `adopt(files) -> list[Adopted]`: it is handed the state dicts of a
+    folder by file name, and gives one entry for each model that it finds, none where nothing is
+    its own.
     """
 
     options: Mapping[str, Any]
     geometry: Mapping[str, int]
     state: Mapping[str, Tensor]
     files: tuple[str, ...]
+    joints: int = 0
+    dims: int = 3
 
 
 @runtime_checkable

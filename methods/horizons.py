@@ -142,6 +142,8 @@ class HorizonPrediction(nn.Module, ABC):
                     for key, tensor in files[name].items()
                 },
                 files=tuple(name for _, name in sorted(names.items())),
+                joints=span.joints,
+                dims=span.dims,
             )
             for options, span, names in groups
         ]

@@ -27,7 +27,7 @@ from methods.layers import (
 
 Fill = Literal["last", "velocity", "damped"]
 
-# Displacements in decimetres, velocities in fiftieths of a metre per frame: both near one.
+# Displacements in decimetres, velocities per frame in units of 2 cm: both near one.
 _DISPLACEMENT, _VELOCITY = 10.0, 50.0
 
 

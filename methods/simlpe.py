@@ -15,11 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import Adopted, Span
+from bench.contracts import Adopted, BadInput, Span
 from methods.layers import check_history, check_positive, cosines, joint_distance
 
 _PUBLISHED = (r"^motion_transformer\.transformer\.", "motion_mlp.mlps.")
 _BLOCK = re.compile(r"^motion_mlp\.mlps\.(\d+)\.")
+
+# What the shapes of published weights do not tell: poses are 3D, and were asked for a second.
+_DIMS, _FUTURE = 3, 25
 
 
 class SiMLPe(nn.Module):
@@ -83,24 +86,42 @@ class SiMLPe(nn.Module):
     def adopt(cls, files: Mapping[str, Mapping[str, Tensor]]) -> list[Adopted]:
         """The models in published files (spec 5.3), one per file; other files are passed over.
 
-        files: state dicts by file name. History, blocks and joints are read from the shapes.
+        files: state dicts by file name. History, blocks and joints are read from the shapes,
+        all of which must be those of such a model.
         """
         adopted = []
         for name, weights in files.items():
             state = {re.sub(*_PUBLISHED, key): value for key, value in weights.items()}
-            blocks = {int(found[1]) for key in state if (found := _BLOCK.match(key))}
-            if not blocks or not {"motion_fc_in.weight", "motion_fc_out.weight"} <= state.keys():
+            recognised = cls._recognised(state)
+            if recognised is None:
                 continue
-            history = len(state[f"motion_mlp.mlps.{min(blocks)}.fc0.fc.weight"])
+            blocks, span = recognised
             adopted.append(
                 Adopted(
-                    options={"blocks": len(blocks)},
-                    geometry={"history": history, "future": 25},
+                    options={"blocks": blocks},
+                    geometry={"history": span.history, "future": span.future},
                     state=state,
                     files=(name,),
+                    joints=span.joints,
+                    dims=span.dims,
                 )
             )
         return adopted
+
+    @classmethod
+    def _recognised(cls, state: Mapping[str, Tensor]) -> tuple[int, Span] | None:
+        """The number of blocks and the span of a model in 3D, if these are exactly its weights."""
+        blocks = len({found[1] for key in state if (found := _BLOCK.match(key))})
+        try:
+            history = state["motion_mlp.mlps.0.fc0.fc.weight"].shape[0]
+            joints = state["motion_fc_in.weight"].shape[0] // _DIMS
+            with torch.device("meta"):
+                model = cls(cls.Options(blocks), Span(history, _FUTURE, joints, _DIMS))
+        except (KeyError, IndexError, BadInput):
+            return None
+        own = {key: tensor.shape for key, tensor in model.state_dict().items()}
+        same = own == {key: tensor.shape for key, tensor in state.items()}
+        return (blocks, model.span) if same else None
 
     def _next(self, history: Tensor) -> Tensor:
         """(B, H, P) -> the next `step` frames (B, step, P)."""

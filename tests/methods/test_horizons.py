@@ -148,6 +148,7 @@ def test_files_of_one_method_are_adopted_together() -> None:
     (adopted,) = STSGCN.adopt(files)
     assert adopted.options == {"channels": (64, 32, 64), "horizons": (2, 5)}
     assert adopted.geometry == {"history": 3, "future": 5}
+    assert (adopted.joints, adopted.dims) == (2, 3)
     assert adopted.files == ("b", "a")
     method = STSGCN(STSGCN.Options(**adopted.options), Span(3, 5, 2, 3))
     method.load_state_dict(adopted.state)
@@ -159,6 +160,7 @@ def test_files_that_differ_in_more_than_the_horizon_are_methods_apart() -> None:
     found = STSGCN.adopt(files)
     assert [adopted.files for adopted in found] == [("a",), ("b",), ("c",)]
     assert found[2].options["channels"] == (8,)
+    assert [adopted.joints for adopted in found] == [2, 4, 2]
 
 
 def test_two_files_for_one_horizon_are_refused() -> None:

@@ -161,12 +161,36 @@ def test_published_weights_are_adopted_one_model_a_file() -> None:
     assert [entry.files for entry in found] == [("a.pth",), ("c.pth",)]
     assert found[0].options == {"blocks": 3}
     assert found[0].geometry == {"history": 6, "future": 25}
+    assert (found[0].joints, found[0].dims) == (2, 3)
     twin = SiMLPe(SMALL, SPAN).eval()
     twin.load_state_dict(dict(found[0].state), strict=True)
     history, _ = clips()
     assert torch.equal(twin.predict(history, 5), model.predict(history, 5))
     assert not SiMLPe.adopt({"b": other})
     assert not SiMLPe.adopt({})
+
+
+def test_joints_are_read_from_the_shapes() -> None:
+    (found,) = SiMLPe.adopt({"amass": built(span=Span(50, 25, 18, 3)).state_dict()})
+    assert found.geometry == {"history": 50, "future": 25}
+    assert (found.joints, found.dims) == (18, 3)
+
+
+def test_what_is_not_exactly_such_a_model_is_not_adopted() -> None:
+    whole = built().state_dict()
+    planar = built(span=Span(6, 4, 2, 2)).state_dict()
+    second = "motion_mlp.mlps.1."
+    files = {
+        "a tensor less": {key: x for key, x in whole.items() if key != "motion_fc_out.bias"},
+        "no input": {key: x for key, x in whole.items() if "fc_in" not in key},
+        "a tensor more": {**whole, "motion_fc_in.extra": torch.zeros(1)},
+        "a block less": {key: x for key, x in whole.items() if not key.startswith(second)},
+        "another width": {**whole, "motion_fc_out.weight": torch.zeros(9, 6)},
+        "a number": {**whole, "motion_fc_in.weight": torch.tensor(1.0)},
+        "no multiple of three": planar,
+        "nothing": {},
+    }
+    assert SiMLPe.adopt(files) == []
 
 
 @pytest.mark.shared
