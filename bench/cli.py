@@ -10,12 +10,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from bench import __version__
+from bench import __version__, options
 from bench.cli_show import show
 
-_BUDGETS = ("smoke", "quick", "paper")
 _DEVICES = ("auto", "cpu", "cuda")
-_LISTS = ("methods", "datasets", "tables", "budgets", "protocols")
 
 
 class _Group(click.Group):
@@ -48,44 +46,10 @@ class _Group(click.Group):
             raise click.UsageError(f"no such command '{args[0]}'; {hint}", ctx) from None
 
 
-class _Names(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas."""
-
-    name = "NAME,..."
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        names = tuple(part.strip() for part in str(value).split(",") if part.strip())
-        if not names:
-            self.fail("expected one or more names separated by commas", param, ctx)
-        return names
-
-
-_data = click.option(
-    "--data",
-    "data",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Folder with real data (docs/data.md); repeatable. Default: BENCH_DATA.",
-)
 _device = click.option(
     "--device", type=click.Choice(_DEVICES), default="auto", show_default=True, help="Where to run."
 )
-_out = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("out"),
-    show_default=True,
-    help="Folder for results and tables.",
-)
-_plugin = click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Python file with a method of your own (docs/plugins.md); repeatable.",
-)
+_out = options.out("Folder for results, weights and tables.")
 
 
 def _table_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -94,32 +58,21 @@ def _table_options(command: Callable[..., None]) -> Callable[..., None]:
         (
             click.option(
                 "--methods",
-                type=_Names(),
+                type=options.Names(),
                 help="Only these methods; `method:preset` for another preset.",
             ),
-            click.option("--datasets", type=_Names(), help="Only these datasets."),
+            click.option("--datasets", type=options.Names(), help="Only these datasets."),
             click.option("--seeds", type=click.IntRange(1), help="Seeds per trained method."),
-            click.option(
-                "--budget",
-                type=click.Choice(_BUDGETS),
-                default="quick",
-                show_default=True,
-                help="How long to train.",
-            ),
+            options.budget("How long to train."),
             click.option(
                 "--metrics",
-                type=_Names(),
+                type=options.Names(),
                 help="Other metrics than the table's, the leading one first.",
             ),
             click.option(
                 "--protocol", help="Another protocol than the table's: `bench list protocols`."
             ),
-            click.option(
-                "--checkpoints",
-                multiple=True,
-                type=click.Path(path_type=Path),
-                help="File or folder with published weights to evaluate; repeatable.",
-            ),
+            options.checkpoints,
             click.option(
                 "--by", type=click.Choice(("action",)), help="A column for each action besides."
             ),
@@ -130,9 +83,9 @@ def _table_options(command: Callable[..., None]) -> Callable[..., None]:
                 show_default=True,
                 help="Which weights are kept; `test` is how the release did it, and is flagged.",
             ),
-            _data,
+            options.data,
             _device,
-            _plugin,
+            options.plugin,
             _out,
             click.option(
                 "--long", "long_form", is_flag=True, help="One line per entry, all numbers."
@@ -144,11 +97,14 @@ def _table_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group(
-    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Benchmark the recovery of human pose sequences from sparse keyframes, and motion "
+    "prediction.",
 )
 @click.version_option(__version__, prog_name="bench")
 def main() -> None:
-    """Benchmark the recovery of human pose sequences from sparse keyframes."""
+    """The command `bench`."""
 
 
 @main.command()
@@ -163,28 +119,28 @@ def main() -> None:
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes on the CPU. Default: all cores.")
 @click.option("--track/--no-track", default=True, show_default=True, help="Log cells to MLflow.")
-def run(table: str, **options: Any) -> None:
+def run(table: str, **given: Any) -> None:
     """Compute a table: `bench run table3`. What is stored already is not computed again."""
-    _run(table, options)
+    _run(table, given)
 
 
 @main.command()
 @click.argument("table")
 @_table_options
-def report(table: str, **options: Any) -> None:
+def report(table: str, **given: Any) -> None:
     """Draw a table from stored results, computing nothing. Takes the options of its `run`."""
-    _run(table, {**options, "compute": False, "track": False})
+    _run(table, {**given, "compute": False, "track": False})
 
 
-def _run(table: str, options: dict[str, Any]) -> None:
+def _run(table: str, given: dict[str, Any]) -> None:
     from rich.console import Console
 
     from bench.commands import Request, run_table
     from bench.progress import Shown
     from bench.report.terminal import show
 
-    long_form = options.pop("long_form")
-    request = Request(table=table, command=_redrawing(), **options)
+    long_form = given.pop("long_form")
+    request = Request(table=table, command=_redrawing(), **given)
     with Shown(Console(stderr=True)) as progress:
         outcome = run_table(request, progress)
     show(outcome.table, Console(), long=long_form)
@@ -200,8 +156,8 @@ def _run(table: str, options: dict[str, Any]) -> None:
 @click.argument(
     "what", type=click.Choice(("methods", "datasets", "tables", "budgets", "protocols"))
 )
-@_plugin
-@_data
+@options.plugin
+@options.data
 def list_(what: str, plugins: tuple[Path, ...], data: tuple[Path, ...]) -> None:
     """List methods, datasets (and where each would come from), tables, budgets or protocols."""
     from bench.listing import listed
@@ -217,7 +173,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("names", nargs=-1)
-@_data
+@options.data
 def check(names: tuple[str, ...], data: tuple[Path, ...]) -> None:
     """Validate the data found (or the stand-ins) and say what it holds."""
     from bench.listing import checked
@@ -228,15 +184,9 @@ def check(names: tuple[str, ...], data: tuple[Path, ...]) -> None:
 
 @data.command()
 @click.argument("name")
-@_data
+@options.data
 @_device
-@click.option(
-    "--budget",
-    type=click.Choice(_BUDGETS),
-    default="quick",
-    show_default=True,
-    help="How long the lifter of h36m-fcn is trained.",
-)
+@options.budget("How long the lifter of h36m-fcn is trained.")
 def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None:
     """Make a data set ready, e.g. `h36m-fcn`: trains its lifter. Goes on where it stopped."""
     from rich.console import Console
@@ -254,7 +204,7 @@ main.add_command(show)
 
 
 @main.command()
-@_data
+@options.data
 @_out
 def doctor(data: tuple[Path, ...], out: Path) -> None:
     """Say what is installed, which device is used, and what data was found."""

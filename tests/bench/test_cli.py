@@ -458,6 +458,6 @@ def _empty(group: int) -> bool:
 
 
 def test_names_of_budgets_are_those_of_the_configuration():
-    from bench import cli
+    from bench import options
 
-    assert set(cli._BUDGETS) == set(config.budgets())
+    assert set(options.BUDGETS) == set(config.budgets())
