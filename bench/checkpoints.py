@@ -10,7 +10,7 @@ import re
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,34 +43,38 @@ class Foreign:
     label: str
     digest: str
 
+    def check_skeleton(self, dataset: str, joints: int, dims: int) -> None:
+        """Raise BadInput if the model is known to be for other poses than a dataset's."""
+        theirs = self.adopted.joints, self.adopted.dims
+        if self.adopted.joints and theirs != (joints, dims):
+            raise BadInput(
+                f"{self.label} are for another skeleton than {dataset}",
+                file=", ".join(self.adopted.files),
+                found=f"{theirs[0]} joints in {theirs[1]} dimensions",
+                expected=f"{joints} in {dims}",
+            )
 
-def find(path: Path) -> list[Foreign]:
-    """Every model in a file, or in the files of a folder and of the folders in it.
+
+def find(paths: Sequence[Path]) -> list[Foreign]:
+    """Every model in these files, and in the files of these folders and of the folders in them.
 
     Files are torch pickles or safetensors, whatever their suffix; hidden ones are passed over.
     Those of one folder are offered together, since a model may be spread over several. The same
     weights in two places are one model.
 
-    BadInput when there is nothing at the path, when a file is no checkpoint, is damaged or would
+    BadInput when there is nothing at a path, when a file is no checkpoint, is damaged or would
     run code, and when a file is of no use to any method.
     """
-    if not path.exists():
-        raise BadInput(
-            "no such file or folder", file=path, hint="--checkpoints takes published weights"
-        )
-    folders: dict[Path, list[Path]] = {}
-    for file in [path] if path.is_file() else _visible(path):
-        folders.setdefault(file.parent, []).append(file)
-    if not folders:
-        raise BadInput(
-            "no file in this folder", file=path, hint="--checkpoints takes published weights"
-        )
+    # Resolved, so that a folder is one however it is spelt.
+    folders: dict[Path, dict[str, Path]] = {}
+    for path in paths:
+        for file in _files(path):
+            folders.setdefault(file.parent.resolve(), {}).setdefault(file.name, file)
     found: dict[tuple[str, str], tuple[Path, Adopted]] = {}
     for folder, files in folders.items():
-        for method, adopted in _adopted(folder, {file.name: read(file) for file in files}):
+        for method, adopted in _adopted(files):
             found.setdefault((method, digest(adopted.state)), (folder, adopted))
-    top = path.parent if path.is_file() else path
-    titles = _titles([(key[0], *place) for key, place in found.items()], top)
+    titles = _titles([(key[0], *place) for key, place in found.items()])
     return [
         Foreign(method, adopted, title, digits)
         for ((method, digits), (_, adopted)), title in zip(found.items(), titles, strict=True)
@@ -111,13 +115,21 @@ def read(file: Path) -> dict[str, Tensor]:
     )
 
 
-def _visible(folder: Path) -> list[Path]:
-    return [
+def _files(path: Path) -> list[Path]:
+    """The file at a path, or the visible ones of the folder there; BadInput where none is."""
+    hint = "--checkpoints takes published weights"
+    if not path.exists():
+        raise BadInput("no such file or folder", file=path, hint=hint)
+    if path.is_file():
+        return [path]
+    files = [
         file
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
+    if not files:
+        raise BadInput("no file in this folder", file=path, hint=hint)
+    return files
 
 
 def _refused(file: Path, error: BaseException) -> BadInput:
@@ -148,8 +160,9 @@ def _is_state(content: object) -> bool:
     )
 
 
-def _adopted(folder: Path, states: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[str, Adopted]]:
-    """What each method makes of the files of one folder; BadInput when one is left over."""
+def _adopted(files: Mapping[str, Path]) -> list[tuple[str, Adopted]]:
+    """What each method makes of one folder's files, by name; BadInput when one is left over."""
+    states = {name: read(file) for name, file in files.items()}
     offered, found = [], []
     for method in registry.method_names():
         adopt = getattr(registry.method_class(method), "adopt", None)
@@ -160,14 +173,16 @@ def _adopted(folder: Path, states: Mapping[str, Mapping[str, Tensor]]) -> list[t
             found += [(method, adopted) for adopted in adopt(states)]
         except FOREIGN_ERRORS as error:
             raise BadInput(
-                f"the method {method} cannot read these weights", file=folder, found=repr(error)
+                f"the method {method} cannot read these weights",
+                file=next(iter(files.values())).parent,
+                found=repr(error),
             ) from error
     used = {name for _, adopted in found for name in adopted.files}
     for name, state in states.items():
         if name not in used:
             raise BadInput(
                 "no method can use these weights",
-                file=folder / name,
+                file=files[name],
                 found=_first(state),
                 expected=f"weights of {', '.join(offered)}" if offered else None,
                 hint=None if offered else "no registered method takes foreign weights",
@@ -181,24 +196,36 @@ def _first(names: Mapping[str, object], most: int = 3) -> str:
     return f"{shown}, ... ({len(names)} names)" if len(names) > most else shown
 
 
-def _titles(found: Sequence[tuple[str, Path, Adopted]], top: Path) -> list[str]:
+def _titles(found: Sequence[tuple[str, Path, Adopted]]) -> list[str]:
     """What to call each model, so that those of one method have different titles.
 
-    They are told apart by the file's name, or the folder's where a model has several files; with
-    the folders above it where two of these are the same.
+    found: method, folder and model. They are told apart by the file's name, or the folder's where
+    a model has several files; with as many of the folders above it as that takes.
     """
+    folders = Counter((method, folder) for method, folder, adopted in found if adopted.files[1:])
     places = [
-        folder / adopted.files[0] if len(adopted.files) == 1 else folder
-        for _, folder, adopted in found
+        # A folder with several models of several files says nothing; the first file does.
+        folder if adopted.files[1:] and folders[method, folder] == 1 else folder / adopted.files[0]
+        for method, folder, adopted in found
     ]
-    models = Counter(method for method, *_ in found)
-    alike = Counter((method, place.name) for (method, *_), place in zip(found, places, strict=True))
     titles = []
     for (method, *_), place in zip(found, places, strict=True):
+        rivals = {
+            other
+            for (its, *_), other in zip(found, places, strict=True)
+            if its == method and other != place
+        }
         title = f"{registry.method_class(method).title}, published weights"
-        if alike[method, place.name] > 1:
-            title += f" ({place.relative_to(top).as_posix()})"
-        elif models[method] > 1:
-            title += f" ({place.name})"
+        if rivals:
+            title += f" ({_ending(place, rivals)})"
         titles.append(title)
     return titles
+
+
+def _ending(place: Path, rivals: Set[Path]) -> str:
+    """As few of a path's last parts as none of the others ends in."""
+    parts = place.parts
+    for count in range(1, len(parts)):
+        if all(other.parts[-count:] != parts[-count:] for other in rivals):
+            return "/".join(parts[-count:])
+    return place.as_posix()

@@ -58,7 +58,8 @@ def show_prediction(wanted: Wanted, say: Callable[[str], None]) -> tuple[Path, .
         registry.load_plugin(plugin)
     config = chosen_table(table_config(TABLE), wanted.methods, [wanted.dataset], wanted.budget)
     check_writable(wanted.out)
-    published = [each for path in wanted.checkpoints for each in checkpoints.find(path)]
+    published = checkpoints.find(wanted.checkpoints)
+    _check_asked_for(published, config)
     folder = catalogue.open_folder(
         wanted.dataset, catalogue.data_roots(wanted.data), budget=wanted.budget, say=say
     )
@@ -121,7 +122,10 @@ def cut(dataset: Dataset, clip: Clip, split: Split, at: int, spans: Sequence[Spa
 
 @torch.no_grad()
 def forecast(label: str, method: Prediction, span: Span, excerpt: Excerpt) -> Forecast:
-    """What a method says of an excerpt, as far as the excerpt and the method go."""
+    """What a method says of an excerpt, as far as the excerpt and the method go.
+
+    BadInput when that is not as far as it was made for, or not up to any horizon.
+    """
     from bench.show import Forecast
 
     given = torch.tensor(excerpt.history[-span.history :]).reshape(1, span.history, span.pose)
@@ -135,11 +139,30 @@ def forecast(label: str, method: Prediction, span: Span, excerpt: Excerpt) -> Fo
                 raise
             break
         reached[frames] = said.reshape(frames, span.joints, span.dims).numpy()
+    if not reached:
+        raise BadInput(
+            f"{label} reaches no horizon",
+            found=f"{span.future} frame{'s' if span.future > 1 else ''} of future",
+            expected=f"at least {min(horizons(excerpt.fps, len(excerpt.future)).values())}",
+        )
     return Forecast(
         label=label,
         poses=reached[max(reached)],
         horizons={frames: poses[-1] for frames, poses in reached.items()},
     )
+
+
+def _check_asked_for(published: Sequence[Foreign], config: TableConfig) -> None:
+    """Raise BadInput for published weights of a method that is not shown."""
+    shown = list(dict.fromkeys(column.method for column in config.columns))
+    for foreign in published:
+        if foreign.method not in shown:
+            raise BadInput(
+                f"weights of {foreign.method}, which is not among the methods",
+                file=", ".join(foreign.adopted.files),
+                found=f"--methods {','.join(shown)}",
+                hint=f"add {foreign.method} to --methods, or leave its --checkpoints out",
+            )
 
 
 def _methods(
@@ -166,6 +189,7 @@ def _methods(
         for foreign in own:
             adopted = foreign.adopted
             span = span_of(dataset, adopted.geometry["history"], adopted.geometry["future"])
+            foreign.check_skeleton(dataset.name, span.joints, span.dims)
             method = _loaded(foreign.method, adopted.options, span, adopted.state)
             yield foreign.label, method, span
         if own:
@@ -196,8 +220,10 @@ def _loaded(
         try:
             method.load_state_dict(state)
         except RuntimeError as error:
+            # A heading and the first misfit: torch goes on with a line for each.
             raise BadInput(
-                f"the weights do not fit {name} on {span.joints} joints", found=error
+                f"the weights do not fit {name} on {span.joints} joints",
+                found=" ".join(str(error).splitlines()[:2]),
             ) from error
     if isinstance(method, torch.nn.Module):
         method.eval()

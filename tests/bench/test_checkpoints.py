@@ -4,6 +4,7 @@ import argparse
 import os
 import pickle
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,17 @@ class Several(One):
         if "broken" in files:
             raise KeyError("part 2")
         return [Adopted({}, {"history": 3, "future": len(own)}, own, tuple(own))]
+
+class Pairs(One):
+    title, name = "PAIRS", "pairs"
+
+    @classmethod
+    def adopt(cls, files):
+        names = {key: [n for n in files if key in files[n]] for key in ("pair.x", "pair.y")}
+        return [
+            Adopted({}, {"history": 3, "future": 2}, files[own[0]], tuple(own))
+            for own in names.values() if own
+        ]
 
 class Plain(One):
     name = "plain"
@@ -102,7 +114,7 @@ def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
 
 def test_a_file_becomes_a_model_of_the_method_that_adopts_it(tmp_path: Path) -> None:
     torch.save({"model": ONE}, tmp_path / "best.pth")
-    (found,) = find(tmp_path / "best.pth")
+    (found,) = find([tmp_path / "best.pth"])
     assert found.method == "one-file"
     assert found.label == "ONE, published weights"
     assert found.adopted.options == {"width": 3}
@@ -115,7 +127,7 @@ def test_a_file_becomes_a_model_of_the_method_that_adopts_it(tmp_path: Path) -> 
 def test_files_of_one_folder_are_offered_together(tmp_path: Path) -> None:
     for number in range(3):
         torch.save({"part": torch.tensor([number])}, tmp_path / f"{number}_ckpt")
-    (found,) = find(tmp_path)
+    (found,) = find([tmp_path])
     assert (found.method, found.label) == ("several-files", "SEVERAL, published weights")
     assert found.adopted.files == ("0_ckpt", "1_ckpt", "2_ckpt")
     assert found.adopted.geometry["future"] == 3
@@ -128,7 +140,7 @@ def test_folders_are_searched_and_kept_apart(tmp_path: Path) -> None:
             part = {"part": torch.tensor([start + number])}
             torch.save(part, tmp_path / folder / f"{number}_ckpt")
     torch.save(ONE, tmp_path / "one.pth")
-    assert [(each.label, each.adopted.geometry["future"]) for each in find(tmp_path)] == [
+    assert [(each.label, each.adopted.geometry["future"]) for each in find([tmp_path])] == [
         ("SEVERAL, published weights (deep)", 2),
         ("SEVERAL, published weights (other)", 2),
         ("ONE, published weights", 2),
@@ -138,7 +150,7 @@ def test_folders_are_searched_and_kept_apart(tmp_path: Path) -> None:
 def test_models_of_one_method_are_told_apart_by_their_files(tmp_path: Path) -> None:
     for name, value in (("x.pth", 1), ("y.pth", 2)):
         torch.save({"one.w": torch.tensor([value])}, tmp_path / name)
-    assert [each.label for each in find(tmp_path)] == [
+    assert [each.label for each in find([tmp_path])] == [
         "ONE, published weights (x.pth)",
         "ONE, published weights (y.pth)",
     ]
@@ -148,7 +160,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
     for name in ("run1/best.pth", "run2/best.pth", "run2/last.pth"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         torch.save({"one.w": torch.tensor([len(list(tmp_path.rglob("*")))])}, tmp_path / name)
-    assert [each.label for each in find(tmp_path)] == [
+    assert [each.label for each in find([tmp_path])] == [
         "ONE, published weights (run1/best.pth)",
         "ONE, published weights (run2/best.pth)",
         "ONE, published weights (last.pth)",
@@ -157,20 +169,78 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
 
 def test_a_digest_depends_on_weights_and_not_on_files(tmp_path: Path) -> None:
     torch.save({"model": ONE}, tmp_path / "a.pth")
-    (first,) = find(tmp_path / "a.pth")
+    (first,) = find([tmp_path / "a.pth"])
     (tmp_path / "elsewhere").mkdir()
     save_file(ONE, tmp_path / "elsewhere" / "b")
-    (second,) = find(tmp_path / "elsewhere")
+    (second,) = find([tmp_path / "elsewhere"])
     assert first.digest == second.digest
     torch.save({**ONE, "one.b": torch.tensor(2)}, tmp_path / "c.pth")
-    (third,) = find(tmp_path / "c.pth")
+    (third,) = find([tmp_path / "c.pth"])
     assert third.digest != first.digest
+
+
+def test_nothing_given_is_nothing_found() -> None:
+    assert find([]) == []
+
+
+def test_models_of_several_paths_are_told_apart(tmp_path: Path) -> None:
+    places = ("a/run/best.pth", "b/run/best.pth", "b/run/last.pth")
+    for value, place in enumerate(places):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"one.w": torch.tensor([value])}, tmp_path / place)
+    paths = [tmp_path / "a" / "run" / "best.pth", tmp_path / "b"]
+    assert [each.label for each in find(paths)] == [
+        "ONE, published weights (a/run/best.pth)",
+        "ONE, published weights (b/run/best.pth)",
+        "ONE, published weights (last.pth)",
+    ]
+
+
+def test_what_is_given_twice_is_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        torch.save(ONE, tmp_path / folder / "one.pth")
+    monkeypatch.chdir(tmp_path)
+    paths = [Path("a/one.pth"), tmp_path / "a", tmp_path / "b", Path("a/../b")]
+    assert [each.label for each in find(paths)] == ["ONE, published weights"]
+
+
+def test_files_of_one_folder_given_one_by_one_are_offered_together(tmp_path: Path) -> None:
+    for number in range(2):
+        torch.save({"part": torch.tensor([number])}, tmp_path / f"{number}_ckpt")
+    (found,) = find([tmp_path / "0_ckpt", tmp_path / "1_ckpt"])
+    assert found.adopted.files == ("0_ckpt", "1_ckpt")
+
+
+def test_models_of_several_files_in_one_folder_have_labels_of_their_own(tmp_path: Path) -> None:
+    for pair in "xy":
+        for number in range(2):
+            torch.save({f"pair.{pair}": torch.tensor([number])}, tmp_path / f"{pair}{number}")
+    assert [each.label for each in find([tmp_path])] == [
+        "PAIRS, published weights (x0)",
+        "PAIRS, published weights (y0)",
+    ]
+
+
+def test_a_skeleton_is_compared_where_it_is_known(tmp_path: Path) -> None:
+    torch.save(ONE, tmp_path / "a.pth")
+    (unknown,) = find([tmp_path])
+    assert (unknown.adopted.joints, unknown.adopted.dims) == (0, 3)
+    unknown.check_skeleton("ours", 22, 3)
+    known = replace(unknown, adopted=replace(unknown.adopted, joints=18))
+    known.check_skeleton("ours", 18, 3)
+    for joints, dims in ((22, 3), (18, 2)):
+        with pytest.raises(BadInput) as caught:
+            known.check_skeleton("ours", joints, dims)
+        line = str(caught.value)
+        assert "a.pth: ONE, published weights are for another skeleton than ours" in line
+        assert f"found 18 joints in 3 dimensions; expected {joints} in {dims}" in line
 
 
 def test_a_copy_is_no_second_model(tmp_path: Path) -> None:
     torch.save(ONE, tmp_path / "a.pth")
     torch.save({"state_dict": ONE}, tmp_path / "copy.pth")
-    assert [each.label for each in find(tmp_path)] == ["ONE, published weights"]
+    assert [each.label for each in find([tmp_path])] == ["ONE, published weights"]
 
 
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
@@ -178,12 +248,12 @@ def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / ".DS_Store").write_text("no weights")
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "config").write_text("no weights")
-    assert len(find(tmp_path)) == 1
+    assert len(find([tmp_path])) == 1
 
 
 def refusal(path: Path) -> str:
     with pytest.raises(BadInput) as caught:
-        find(path)
+        find([path])
     line = str(caught.value)
     assert str(path) in line
     assert "\n" not in line
@@ -271,7 +341,7 @@ def test_weights_of_no_method_say_their_names_and_who_was_asked(tmp_path: Path) 
     assert str(tmp_path / "odd.pth") in line
     assert "no method can use these weights" in line
     assert "found layer.0, layer.1, layer.2, ... (5 names)" in line
-    assert "expected weights of one-file, several-files" in line
+    assert "expected weights of one-file, pairs, several-files" in line
 
 
 def test_where_no_method_adopts_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +360,7 @@ def test_the_published_weights_are_three_models(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    found = find(shared / "checkpoints")
+    found = find([shared / "checkpoints"])
     assert [each.label for each in found] == [
         "siMLPe, published weights (h36m_model_35000.pth)",
         "siMLPe, published weights (h36m_model_40000.pth)",
@@ -303,3 +373,4 @@ def test_the_published_weights_are_three_models(
         {"history": 50, "future": 25},
         {"history": 10, "future": 25},
     ]
+    assert [(each.adopted.joints, each.adopted.dims) for each in found] == [(22, 3)] * 3

@@ -158,9 +158,34 @@ def test_published_weights_take_the_place_of_trained_ones(tmp_path: Path, writte
 
 def test_published_weights_of_another_skeleton_are_refused(tmp_path: Path, written) -> None:
     cls = registry.method_class("simlpe")
-    torch.save(cls(cls.Options(blocks=1), Span(50, 25, 3, 3)).state_dict(), tmp_path / "odd")
-    with pytest.raises(BadInput, match="the weights do not fit simlpe on 22 joints"):
+    torch.save(cls(cls.Options(blocks=1), Span(50, 25, 18, 3)).state_dict(), tmp_path / "odd")
+    with pytest.raises(BadInput, match="found 18 joints in 3 dimensions; expected 22 in 3"):
         show_prediction(wanted(tmp_path, "simlpe", checkpoints=(tmp_path / "odd",)), silent)
+
+
+def test_weights_that_do_not_fit_are_said_in_short(
+    tmp_path: Path, written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls = registry.method_class("simlpe")
+    adopt = cls.adopt
+    monkeypatch.setattr(cls, "adopt", lambda files: [replace(m, joints=0) for m in adopt(files)])
+    torch.save(cls(cls.Options(blocks=9), Span(50, 25, 3, 3)).state_dict(), tmp_path / "odd")
+    with pytest.raises(BadInput, match="the weights do not fit simlpe on 22 joints") as caught:
+        show_prediction(wanted(tmp_path, "simlpe", checkpoints=(tmp_path / "odd",)), silent)
+    assert str(caught.value).count("size mismatch") == 1
+
+
+def test_published_weights_that_no_shown_method_takes_are_named(tmp_path: Path, written) -> None:
+    cls = registry.method_class("simlpe")
+    torch.save(cls(cls.Options(blocks=1), Span(50, 25, 22, 3)).state_dict(), tmp_path / "one.pth")
+    with pytest.raises(BadInput) as caught:
+        show_prediction(
+            wanted(tmp_path, "zero-velocity", checkpoints=(tmp_path / "one.pth",)), silent
+        )
+    line = str(caught.value)
+    assert "one.pth: weights of simlpe, which is not among the methods" in line
+    assert "found --methods zero-velocity; add simlpe to --methods" in line
+    assert not written
 
 
 def test_unknown_names_have_neighbours(tmp_path: Path, written) -> None:
@@ -211,6 +236,18 @@ def test_each_horizon_is_asked_for_by_itself() -> None:
     # What it promised, it must keep.
     with pytest.raises(BadInput, match="too far"):
         forecast("x", PerHorizon(), Span(10, 25, 22, 3), excerpt)
+
+
+def test_a_method_that_reaches_no_horizon_is_refused() -> None:
+    class Nearest:
+        def predict(self, history: torch.Tensor, frames: int) -> torch.Tensor:
+            if frames > 1:
+                raise BadInput("too far")
+            return history[:, -1:]
+
+    excerpt = cut(DATASET, clip("one"), "test", 60, [Span(10, 25, 22, 3)])
+    with pytest.raises(BadInput, match=r"x reaches no horizon; found 1 frame .*at least 2"):
+        forecast("x", Nearest(), Span(10, 1, 22, 3), excerpt)
 
 
 def test_the_command_prints_the_files(tmp_path: Path, written) -> None:
