@@ -194,7 +194,7 @@ def _ready(
     if request.metrics is not None:
         config = config.model_copy(update={"metrics": request.metrics, "details": ()})
     budget_named(request.budget)
-    published = checkpoints.find(request.checkpoints) if request.checkpoints else []
+    published = checkpoints.find(request.checkpoints)
     config = _with_published(config, published)
     check_task(config)
     check_rows(config)
@@ -253,16 +253,9 @@ def _check_joints(config: TableConfig, published: Sequence[Foreign]) -> None:
 
     for row in config.rows:
         about = configs.dataset_config(row.dataset)
-        here = len(SKELETONS[about.skeleton].joints), DIMS[about.space]
+        joints = len(SKELETONS[about.skeleton].joints)
         for foreign in published:
-            theirs = foreign.adopted.joints, foreign.adopted.dims
-            if foreign.adopted.joints and theirs != here:
-                raise BadInput(
-                    f"{foreign.label} are for another skeleton than {row.dataset}",
-                    file=", ".join(foreign.adopted.files),
-                    found=f"{theirs[0]} joints in {theirs[1]} dimensions",
-                    expected=f"{here[0]} in {here[1]}",
-                )
+            foreign.check_skeleton(row.dataset, joints, DIMS[about.space])
 
 
 def _keep(published: Sequence[Foreign], cells: Sequence[Cell], request: Request) -> None:

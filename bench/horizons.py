@@ -6,7 +6,6 @@ error of the frame at the horizon. Axes: N draws, F predicted frames, J joints.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -29,8 +28,6 @@ _PAST = 50
 
 # By name, the horizon of each in milliseconds.
 METRICS = {f"mpjpe@{ms}": ms for ms in HORIZONS_MS}
-
-_TAKE = re.compile(r"(.*?)[ _]?(\d+)")
 
 
 @dataclass(frozen=True)
@@ -148,8 +145,5 @@ def _protocols() -> Iterator[HorizonProtocol]:
 PROTOCOLS = {protocol.name: protocol for protocol in _protocols()}
 
 
-def _place(clip: Clip) -> tuple[str, str, int]:
-    """Where a clip belongs: `S5/walking_2` -> S5, walking, 2."""
-    subject, _, take = clip.recording.rpartition("/")
-    parts = _TAKE.fullmatch(take)
-    return (subject, parts[1], int(parts[2])) if parts else (subject, take, 0)
+def _place(clip: Clip) -> Place:
+    return place_of(clip.recording)

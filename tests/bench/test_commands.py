@@ -253,6 +253,45 @@ def test_published_weights_are_scored_as_they_are(motion, tmp_path):
     assert motion(checkpoints=(folder,), methods=("zero-velocity",))[1] == []
 
 
+def _save_stsgcn(folder: Path, joints: int = 22, seed: int = 1) -> Path:
+    """Weights of a small STSGCN for 2 frames, as others would publish them."""
+    from bench import registry
+    from bench.contracts import Span
+
+    folder.mkdir()
+    torch.manual_seed(seed)
+    method = registry.build("stsgcn", {"horizons": [2]}, Span(10, 2, joints, 3))
+    torch.save(method.networks["2"].state_dict(), folder / "2frames")
+    return folder
+
+
+def test_published_weights_of_two_folders_are_told_apart_and_equal_ones_are_one(motion, tmp_path):
+    folders = [_save_stsgcn(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 2))]
+    same = _save_stsgcn(tmp_path / "c", seed=1)
+    outcome, _ = motion(checkpoints=(*folders, same), methods=("zero-velocity",))
+    labels = [entry.label for entry in outcome.table.rows[0].entries]
+    assert len(labels) == len(set(labels)) == 3
+    assert [any(name in label for label in labels[1:]) for name in ("a", "b")] == [True, True]
+
+
+def test_a_report_with_published_weights_writes_none(motion, tmp_path):
+    folder = _save_stsgcn(tmp_path / "a")
+    out = tmp_path / "fresh"
+    motion(methods=("zero-velocity",), out=out)
+    motion(methods=("zero-velocity",), out=out, checkpoints=(folder,), compute=False)
+    assert not (out / "weights").exists()
+
+
+def test_published_weights_that_do_not_belong_are_refused_before_anything_runs(
+    ask, motion, tmp_path
+):
+    with pytest.raises(BadInput, match="not for recovery"):
+        ask(checkpoints=(_save_stsgcn(tmp_path / "a"),))
+    with pytest.raises(BadInput, match=r"another skeleton than h36m-motion; found 18 joints"):
+        motion(checkpoints=(_save_stsgcn(tmp_path / "b", joints=18),), methods=("zero-velocity",))
+    assert not ask.out.exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
