@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.config import Task
 from bench.contracts import BadInput, Span
-from bench.data.clips import Array, Clip, Dataset, Skeleton
+from bench.data.clips import Array, Clip, Dataset, Skeleton, place_of
 from bench.metrics import HORIZONS_MS, joint_error
 from bench.stats import weighted_means
 
@@ -74,7 +74,8 @@ class HorizonProtocol:
         Drawn as published: anew for each action, its takes in turn. BadInput for a clip that is too
         short, and when no action has as many takes as published. Source: spec 4.4.
         """
-        groups = groupby(sorted(clips, key=_place), key=lambda clip: _place(clip)[:2])
+        ordered = sorted(clips, key=lambda clip: place_of(clip.recording))
+        groups = groupby(ordered, key=lambda clip: place_of(clip.recording)[:2])
         actions = [takes for _, group in groups if len(takes := list(group)) == self.takes]
         if not actions:
             raise BadInput(
@@ -143,7 +144,3 @@ def _protocols() -> Iterator[HorizonProtocol]:
 
 
 PROTOCOLS = {protocol.name: protocol for protocol in _protocols()}
-
-
-def _place(clip: Clip) -> Place:
-    return place_of(clip.recording)
