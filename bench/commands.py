@@ -182,6 +182,7 @@ def _ready(
     from bench import checkpoints
     from bench.data import catalogue, store
     from bench.plan import budget_named, check_task, chosen_table
+    from bench.report.actions import check_actions
     from bench.report.build import check_rows
 
     for plugin in request.plugins:
@@ -215,6 +216,9 @@ def _ready(
         for row in config.rows
     }
     datasets = {name: store.load(folder) for name, folder in folders.items()}
+    if request.by:
+        for name, dataset in datasets.items():
+            check_actions(name, (clip.recording for clip in dataset.clips["test"]))
     return config, datasets, folders, device, published
 
 

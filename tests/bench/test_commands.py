@@ -233,6 +233,12 @@ def test_a_column_group_for_each_action(motion):
     assert len(set(actions)) == 4
 
 
+def test_actions_that_names_do_not_tell_are_refused_before_anything_runs(ask):
+    with pytest.raises(BadInput, match="pw3d-spin"):
+        ask(by="action")
+    assert not (ask.out / "results").exists()
+
+
 def test_published_weights_are_scored_as_they_are(motion, tmp_path):
     from bench import registry
     from bench.contracts import Span
