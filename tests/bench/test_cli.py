@@ -402,6 +402,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(bench, data, plugin
     process = subprocess.Popen(
         [*BENCH, *words, "--workers", "2"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A test run in the background of a shell ignores Ctrl-C, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         give_up = time.monotonic() + 200
