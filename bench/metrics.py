@@ -47,11 +47,23 @@ METRICS: dict[str, MetricInfo] = {
     "pck@0.05": MetricInfo("PCK@0.05", "%", "higher", 1, 100.0),
     "pixels": MetricInfo("Joint error", "px", "lower", 2),
     "angle": MetricInfo("Rotation error", "deg", "lower", 2),
+    "mpvpe": MetricInfo("MPVPE", "mm", "lower", 1),
 }
 
 # Motion prediction: up to the horizon or at it, as the protocol says.
 HORIZONS_MS = (80, 160, 320, 400, 560, 720, 880, 1000)
 METRICS |= {f"mpjpe@{ms}": MetricInfo(f"{ms} ms", "mm", "lower", 1) for ms in HORIZONS_MS}
+
+# What a method costs, per frame but for parameters; not an error, and known without any clip.
+COSTS: dict[str, MetricInfo] = {
+    "parameters": MetricInfo("#Param", "M", "lower", 2, 1e-6),
+    "live": MetricInfo("#Param live", "M", "lower", 2, 1e-6),
+    "macs-published": MetricInfo("MACs as published", "M/frame", "lower", 3, 1e-6),
+    "macs": MetricInfo("MACs", "M/frame", "lower", 3, 1e-6),
+    "estimator": MetricInfo("Estimator", "G/frame", "lower", 3, 1e-9),
+    "total": MetricInfo("Total", "G/frame", "lower", 4, 1e-9),
+}
+METRICS |= COSTS
 
 
 def metric_info(name: str) -> MetricInfo:
