@@ -71,11 +71,28 @@ class PresetChange(Strict):
     intervals: int | None = Field(None, ge=1)
 
 
+class Ablation(Strict):
+    """How `bench ablate` speaks of a method.
+
+    flags: short names of options; without: by the name of a part, the options that remove it;
+    implied: by option and value, what that value asks of other options.
+    """
+
+    flags: dict[str, str] = {}
+    without: dict[str, dict[str, Any]] = {}
+    implied: dict[str, dict[str, dict[str, Any]]] = {}
+
+
 class MethodConfig(Strict):
-    """configs/methods/NAME.yaml: presets by name, and the preset each budget takes."""
+    """configs/methods/NAME.yaml: presets by name, and the preset each budget takes.
+
+    published: the preset whose size the published costs belong to.
+    """
 
     presets: dict[str, Preset]
     budgets: dict[str, str] = {}
+    published: str | None = None
+    ablation: Ablation = Ablation()
 
 
 class Budget(Strict):
@@ -132,7 +149,7 @@ class DatasetConfig(Strict):
 
     task: what is done with it; intervals: Q of its windows (recovery); history, future: H and F
     where a method does not say otherwise (prediction); `single_frame` holds the published
-    full-rate errors.
+    full-rate errors; gflops: what the estimator costs per frame, as published (spec 3.5).
     """
 
     title: str
@@ -149,39 +166,72 @@ class DatasetConfig(Strict):
     sources: tuple[Source, ...] = ()
     single_frame: dict[str, float] = {}
     single_frame_source: str = ""
+    gflops: float | None = Field(None, gt=0)
     standin: StandinConfig | None = None
 
 
-class Row(Strict):
-    """A row of a table: a dataset, and the published values of its entries by column key.
+class Published(Strict):
+    """A published number, in the unit it is printed in.
 
-    protocol: the row's own, where one table shows several; action: only its clips.
+    tolerance: how far a number may be from it and still count as the same; the table's for the
+    metric when not given; source: when it is not the table's; note: why it may differ.
+    """
+
+    value: float
+    tolerance: float | None = Field(None, ge=0)
+    source: str = ""
+    note: str = ""
+
+
+class Row(Strict):
+    """A row of a table: a dataset, and the published numbers of its entries by column and metric.
+
+    In a file a bare number is a `value`, and a list follows the row's metrics. protocol, metrics,
+    interval, intervals (K, Q): the row's own, where they are not the table's; action: only its
+    clips.
     """
 
     dataset: str
     protocol: str | None = None
     action: str | None = None
-    published: dict[str, tuple[float, ...]] = {}
+    metrics: tuple[str, ...] | None = None
+    interval: int | None = Field(None, ge=1)
+    intervals: int | None = Field(None, ge=1)
+    published: dict[str, dict[str, Published]] = {}
     note: str = ""
 
 
 class Column(Strict):
     """A column of a table: a method, perhaps under a preset other than the budget's.
 
-    geometry, weights: of published weights (`bench.checkpoints`), which are not trained here.
+    name: what it is called in `published` and by users, where the method alone does not say it;
+    quoted: why it cannot be run here, and its published numbers are only quoted; geometry,
+    weights: of published weights (`bench.checkpoints`), which are not trained here.
     """
 
-    method: str
+    method: str = ""
+    name: str = ""
     preset: str | None = None
     options: dict[str, Any] = {}
     label: str | None = None
     beyond: bool = False
+    quoted: str = ""
     geometry: dict[str, int] = {}
     weights: str = ""
 
+    @model_validator(mode="after")
+    def _is_run_or_quoted(self) -> Self:
+        if bool(self.method) == bool(self.quoted):
+            raise ValueError("a column has a method, or says why it is only quoted")
+        if not self.method and not self.name:
+            raise ValueError("a quoted column needs a name")
+        return self
+
     @property
     def key(self) -> str:
-        """What `published` and the rows refer to: method, method:preset or method@weights."""
+        """What `published` and users refer to: its name, method, method:preset or method@weights."""
+        if self.name:
+            return self.name
         key = self.method if self.preset is None else f"{self.method}:{self.preset}"
         return f"{key}@{self.weights}" if self.weights else key
 
@@ -191,7 +241,9 @@ class TableConfig(Strict):
 
     layout: 'entries' has one entry for a method on a dataset, with the first metric and the others
     in brackets; 'metrics' has one line for a method and a column for every metric of every row;
-    interval: K, for recovery; reference: the method that gains are measured from.
+    interval: K, for recovery; reference: the column that gains are measured from; differences:
+    show them in every form of the table; tolerances: by metric, for published numbers that have
+    none of their own.
     """
 
     title: str
@@ -201,27 +253,70 @@ class TableConfig(Strict):
     interval: int = Field(10, ge=1)
     protocol: str
     reference: str
+    differences: bool = False
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     source: str
+    tolerances: dict[str, float] = {}
     notes: tuple[str, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _published_in_full(cls, raw: Any) -> Any:
+        """Lists and bare numbers as mappings from metric to `Published`."""
+        if not isinstance(raw, dict):
+            return raw
+        rows = raw.get("rows")
+        if not isinstance(rows, list | tuple):
+            return raw
+        return {**raw, "rows": [_with_published(row, raw.get("metrics")) for row in rows]}
+
     @model_validator(mode="after")
-    def _published_values_have_columns(self) -> Self:
-        keys = {column.key for column in self.columns}
+    def _rows_fit_the_table(self) -> Self:
+        keys = [column.key for column in self.columns]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"{keys.count(key)} columns are called '{key}'; give them names")
         for row in self.rows:
+            if row.metrics is not None and self.layout != "metrics":
+                raise ValueError(f"{row.dataset}: a row has metrics of its own in layout metrics")
             for key, values in row.published.items():
                 if key not in keys:
                     raise ValueError(f"{row.dataset}: published '{key}' is no column")
-                if len(values) > len(self.metrics):
-                    raise ValueError(
-                        f"{row.dataset}: '{key}' has more values than there are metrics"
-                    )
+                for metric in values:
+                    if metric not in (*self.metrics_of(row), *self.details):
+                        raise ValueError(f"{row.dataset}: '{key}' has {metric}, which is no metric")
         return self
 
     def protocol_of(self, row: Row) -> str:
         """The protocol of a row: its own, or the table's."""
         return row.protocol or self.protocol
+
+    def metrics_of(self, row: Row) -> tuple[str, ...]:
+        """The metrics of a row: its own, or the table's."""
+        return self.metrics if row.metrics is None else row.metrics
+
+    def interval_of(self, row: Row) -> int:
+        """K of a row: its own, or the table's."""
+        return row.interval or self.interval
+
+
+def _with_published(row: Any, metrics: Any) -> Any:
+    """A row as in a file, with every published number as a mapping; what is wrong stays."""
+    if not isinstance(row, dict) or not isinstance(row.get("published"), dict):
+        return row
+    metrics = row.get("metrics") or metrics or ()
+
+    def full(values: Any) -> Any:
+        if isinstance(values, list | tuple):
+            if len(values) > len(metrics):
+                raise ValueError(f"{row.get('dataset')}: more values than there are metrics")
+            values = dict(zip(metrics, values, strict=False))
+        if not isinstance(values, dict):
+            return values
+        return {m: {"value": v} if isinstance(v, int | float) else v for m, v in values.items()}
+
+    return {**row, "published": {key: full(values) for key, values in row["published"].items()}}
 
 
 Preset.model_rebuild()

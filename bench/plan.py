@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from bench.config import (
 from bench.contracts import BadInput
 from bench.data.clips import Dataset
 from bench.protocols import protocol, protocol_names
-from bench.results import Cell
+from bench.results import Cell, Planned
 from bench.tasks import SETTINGS
 
 
@@ -54,9 +55,9 @@ def chosen_table(
         named = [_column(config, name) for name in dict.fromkeys(methods)]
         named.sort(key=lambda column: place.get(column.key, len(place)))
         # The table's own column comes first, and stays.
-        chosen: dict[tuple[str, str], Column] = {}
+        chosen: dict[str, Column] = {}
         for column in named:
-            chosen.setdefault((column.method, preset_name(column, budget)), column)
+            chosen.setdefault(_same(column, budget), column)
         columns = tuple(chosen.values())
     if datasets is not None:
         for name in datasets:
@@ -65,11 +66,18 @@ def chosen_table(
         added = sorted(set(datasets) - {row.dataset for row in known})
         rows = known + tuple(Row(dataset=name) for name in added)
     for column in columns:
-        preset = method_config(column.method).presets[preset_name(column, budget)]
-        registry.resolve_options(column.method, {**preset.options, **column.options})
-    chosen_config = config.model_copy(update={"columns": columns, "rows": rows})
-    check_task(chosen_config)
-    return chosen_config
+        if not column.quoted:
+            preset = method_config(column.method).presets[preset_name(column, budget)]
+            registry.resolve_options(column.method, {**preset.options, **column.options})
+    return config.model_copy(update={"columns": columns, "rows": rows})
+
+
+def _same(column: Column, budget: str) -> str:
+    """What is equal for two columns that would show the same."""
+    if column.quoted:
+        return column.key
+    said = [column.method, preset_name(column, budget), column.options]
+    return json.dumps(said, sort_keys=True)
 
 
 def check_task(config: TableConfig) -> Task:
@@ -84,7 +92,7 @@ def check_task(config: TableConfig) -> Task:
         if dataset_config(row.dataset).task != task:
             raise BadInput(f"{row.dataset} is not for {task}", hint="see `bench list datasets`")
     for column in config.columns:
-        if registry.task(column.method) != task:
+        if not column.quoted and registry.task(column.method) != task:
             raise BadInput(f"{column.method} is not for {task}", hint="see `bench list methods`")
     return task
 
@@ -100,19 +108,20 @@ def plan(
     budget: str,
     seeds: int | None = None,
     selection: Selection = "validation",
-) -> list[Cell]:
-    """The cells of a table, dataset by dataset, in the order of its columns.
+) -> list[Planned]:
+    """The cells of a table with their places, row by row, in the order of its columns.
 
     datasets: by name, those that could be opened. A method that draws no random number gets one
-    cell, every other one cell for each seed. BadInput for options a method does not have, and for
-    a test clip that is too short for the protocol.
+    cell, every other one cell for each seed. Two places may hold the same cell. BadInput for
+    options a method does not have, and for a test clip that is too short for the protocol.
     """
     limits = budget_named(budget)
     return [
-        cell
-        for row in config.rows
+        Planned(row_number, column_number, cell)
+        for row_number, row in enumerate(config.rows)
         if row.dataset in datasets
-        for column in config.columns
+        for column_number, column in enumerate(config.columns)
+        if not column.quoted
         for cell in _cells(
             config, row, column, datasets[row.dataset], budget, limits, seeds, selection
         )
@@ -161,8 +170,8 @@ def _cells(
             )
     about = dataset_config(dataset.name)
     if used.task == "recovery":
-        intervals = change.intervals or preset.intervals or about.intervals
-        geometry = {"interval": config.interval, "intervals": intervals}
+        intervals = row.intervals or change.intervals or preset.intervals or about.intervals
+        geometry = {"interval": config.interval_of(row), "intervals": intervals}
     else:
         geometry = {
             "history": preset.history or about.history,

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.contracts import BadInput
+from bench.files import write_whole
 
-FORMAT = 2
+FORMAT = 3
 
 # A preset is a name for options and training, a budget one for training and limits.
 _NAMES = ("preset", "budget")
@@ -65,6 +66,15 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """A cell and its place in a table: the numbers of its row and of its column."""
+
+    row: int
+    column: int
+    cell: Cell
+
+
+@dataclass(frozen=True)
 class ClipScore:
     """One clip's scores: metric -> (value, weight); a dataset's score is the weighted mean."""
 
@@ -96,7 +106,7 @@ class Result:
     """What a cell produced. `status` is 'failed' when `error` tells why there are no numbers.
 
     metrics: in the metric's unit (mm, mm/frame^2, share of joints); parameters: number of values
-    learned; chosen: penalties chosen on validation; curve: one entry per evaluation during
+    learned; cost: what the method costs (`bench.cost`), by name, as far as it is known; chosen: penalties chosen on validation; curve: one entry per evaluation during
     training (windows, loss, selection error); dataset: title, origin, standin, notes, space, fps;
     provenance: versions, hardware, commit, device, threads, seconds.
     """
@@ -108,6 +118,7 @@ class Result:
     clips: tuple[ClipScore, ...] = ()
     scored: Scored | None = None
     parameters: int = 0
+    cost: Mapping[str, float] = field(default_factory=dict)
     chosen: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[Mapping[str, float], ...] = ()
     dataset: Mapping[str, Any] = field(default_factory=dict)
@@ -189,21 +200,10 @@ class Results:
         BadInput when it cannot be written.
         """
         path = self.path(result.cell)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            try:
-                with temporary.open("w", encoding="utf-8") as file:
-                    file.write(to_json(result))
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise BadInput(
-                "a result cannot be written",
-                file=path,
-                found=error.strerror,
-                hint="make room; the same command goes on from there",
-            ) from error
+        write_whole(
+            path,
+            to_json(result),
+            what="a result",
+            hint="make room; the same command goes on from there",
+        )
         return path

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from bench.contracts import BadInput
+from bench.files import write_whole
 from bench.results import Cell
 
 
@@ -49,7 +48,7 @@ class Weights:
         """Store weights so that a kill at any instant leaves the old file or the new one.
 
         state: tensors by name, wherever they lie in memory; about: what can be written as JSON
-        (curve, what was chosen, parameters, seconds). BadInput when the folder cannot be written.
+        (curve, what was chosen, where and when they were learned). BadInput when the folder cannot be written.
         """
         # One memory for each tensor: the format knows neither views nor tied weights.
         own = {
@@ -58,24 +57,12 @@ class Weights:
         }
         content = to_bytes(own, {"about": json.dumps(about, sort_keys=True), "digest": digest(own)})
         path = self.path(cell)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with temporary.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise BadInput(
-                "the weights cannot be written",
-                file=path,
-                found=error.strerror,
-                hint="make room, or choose another folder with --out",
-            ) from error
+        write_whole(
+            path,
+            content,
+            what="the weights",
+            hint="make room, or choose another folder with --out",
+        )
         return path
 
     def load(self, cell: Cell) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

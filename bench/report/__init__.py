@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from bench.files import write_whole
 from bench.report.table import Table
 
 
@@ -18,12 +18,9 @@ def write(table: Table, folder: Path) -> list[Path]:
     from bench.report.latex import latex
     from bench.report.markdown import markdown
 
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for ending, text in (("tex", latex(table)), ("md", markdown(table)), ("csv", csv(table))):
         path = folder / f"{table.name}.{ending}"
-        temporary = path.with_suffix(f".{ending}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, text, what="the table", hint="choose another folder with --out")
         written.append(path)
     return written

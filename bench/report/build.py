@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from textwrap import shorten
+from types import MappingProxyType
 from typing import Any, Literal
 
 from bench.config import Column, DatasetConfig, Row, TableConfig
 from bench.contracts import BadInput
-from bench.metrics import metric_info
+from bench.metrics import COSTS, metric_info
 from bench.report.actions import actions_of, check_actions, of_action
 from bench.report.table import DatasetRow, Entry, Mark, Number, Run, State, Table, printed
-from bench.results import Cell, Result
+from bench.results import Cell, Planned, Result
 from bench.stats import Gain, paired_gain, spread
 
 # The longest reason of a failure that a table repeats; the result's file holds all of it.
@@ -26,58 +27,69 @@ def build(
     config: TableConfig,
     results: Sequence[Result],
     *,
-    planned: Sequence[Cell],
+    planned: Sequence[Planned],
     datasets: Mapping[str, DatasetConfig],
     every_frame: Collection[str],
+    missing: Mapping[str, str] = MappingProxyType({}),
     run: Run | None = None,
     by: Literal["action"] | None = None,
 ) -> Table:
-    """Put results where they belong, average seeds, compare with the reference, rank.
+    """Put results where the plan has them, average seeds, compare with the reference, rank.
 
-    A result stands in the rows of its dataset and its protocol, and in no other.
-
-    name: of the table; results: of the run's plan only; planned: every cell of that plan, done or
-    not; datasets: configuration of each row's dataset; every_frame: methods that see the
-    estimator at every frame, shown but not ranked; by: 'action' puts a row for each action found
-    before every row. BadInput when two rows would show the same, and by action when the
-    recordings are not named so.
+    name: of the table; results: of the run's plan; planned: every cell of that plan with its
+    place, done or not; datasets: configuration of each row's dataset; every_frame: methods that
+    see the estimator at every frame, shown but not ranked; missing: why datasets could not be
+    opened, by name; by: 'action' puts a row for each action found before every row. BadInput when
+    two rows would show the same, and by action when the recordings are not named so.
     """
     check_rows(config)
     found = {result.cell.key: result for result in results}
-    # A stored result may bear the preset and budget of another run that resolved to the same cell.
-    every = {cell.key: cell for cell in planned}
-    for result in results:
-        every.setdefault(result.cell.key, result.cell)
-    cells: dict[tuple[str, str, int], list[Cell]] = {}
-    for cell in every.values():
-        for number in _columns_of(cell, config.columns):
-            cells.setdefault((cell.dataset, cell.protocol, number), []).append(cell)
+    cells: dict[tuple[int, int], list[Cell]] = {}
+    for place in planned:
+        cells.setdefault((place.row, place.column), []).append(place.cell)
     rows = []
-    for row in config.rows:
-        place = row.dataset, config.protocol_of(row)
-        mine = [cells.get((*place, number), []) for number in range(len(config.columns))]
+    for number, row in enumerate(config.rows):
+        mine = [cells.get((number, at), []) for at in range(len(config.columns))]
         stored = [[found[cell.key] for cell in one if cell.key in found] for one in mine]
+        about = datasets[row.dataset]
         for part in _by_action(config, row, stored) if by == "action" else [row]:
             shown = of_action(stored, part.action) if part.action else stored
             entries = [
-                _entry(config, column, part, ours, had, keyframes=column.method not in every_frame)
+                _entry(
+                    config,
+                    column,
+                    part,
+                    about,
+                    ours,
+                    had,
+                    keyframes=column.method not in every_frame,
+                    missing=row.dataset in missing,
+                )
                 for column, ours, had in zip(config.columns, mine, shown, strict=True)
             ]
             done = [[result for result in one if result.status == "done"] for one in shown]
-            ranked = _marked(config, _compared(config, entries, done))
-            rows.append(_row(config, part, datasets[row.dataset], ranked, done))
+            ranked = _marked(config, part, _compared(config, entries, done))
+            rows.append(_row(config, part, about, ranked, done, missing.get(row.dataset, "")))
     return Table(name, config, tuple(rows), run)
 
 
 def check_rows(config: TableConfig) -> None:
     """Raise BadInput when two rows would show the same."""
-    places = Counter((row.dataset, config.protocol_of(row), row.action) for row in config.rows)
-    for (dataset, protocol, action), count in places.items():
+    places = Counter(
+        (*_place(config, row), row.action, config.metrics_of(row)) for row in config.rows
+    )
+    for (dataset, protocol, interval, _, action, _), count in places.items():
         if count > 1:
             raise BadInput(
                 f"the table has {count} rows of {dataset} under {protocol}"
+                + (f" with K={interval}" if interval != config.interval else "")
                 + (f" with action {action}" if action else "")
             )
+
+
+def _place(config: TableConfig, row: Row) -> tuple[str, str, int, int | None]:
+    """What the rows of one dataset's actions share."""
+    return row.dataset, config.protocol_of(row), config.interval_of(row), row.intervals
 
 
 def _by_action(config: TableConfig, row: Row, results: Iterable[Iterable[Result]]) -> list[Row]:
@@ -86,8 +98,8 @@ def _by_action(config: TableConfig, row: Row, results: Iterable[Iterable[Result]
     if row.action or not done:
         return [row]
     check_actions(row.dataset, (clip.recording for result in done for clip in result.clips))
-    place = row.dataset, config.protocol_of(row)
-    own = {o.action for o in config.rows if (o.dataset, config.protocol_of(o)) == place}
+    place = _place(config, row)
+    own = {other.action for other in config.rows if _place(config, other) == place}
     return [
         *(
             row.model_copy(update={"action": action, "published": {}})
@@ -98,48 +110,35 @@ def _by_action(config: TableConfig, row: Row, results: Iterable[Iterable[Result]
     ]
 
 
-def _columns_of(cell: Cell, columns: Sequence[Column]) -> list[int]:
-    """The columns a cell belongs to: of those that fit, the ones that say most about it."""
-    fits: dict[int, tuple[bool, int]] = {}
-    for number, column in enumerate(columns):
-        options = {name: _plain(cell.options.get(name)) for name in column.options}
-        if (
-            column.method == cell.method
-            and column.weights == cell.weights
-            and column.preset in (None, cell.preset)
-            and options == {name: _plain(value) for name, value in column.options.items()}
-            and column.geometry.items() <= cell.geometry.items()
-        ):
-            fits[number] = (column.preset is not None, len(options) + len(column.geometry))
-    return [number for number, said in fits.items() if said == max(fits.values())]
-
-
-def _plain(value: object) -> object:
-    """A tuple as the list it becomes in a stored result."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def _entry(
     config: TableConfig,
     column: Column,
     row: Row,
+    dataset: DatasetConfig,
     cells: Sequence[Cell],
     results: Sequence[Result],
     *,
     keyframes: bool,
+    missing: bool,
 ) -> Entry:
     """An entry by itself: without gains and marks, which need the rest of its row."""
-    metrics = config.metrics + config.details
-    published = row.published.get(column.label or "") or row.published.get(column.key, ())
     done = [result for result in results if result.status == "done"]
     failed = [result for result in results if result.status == "failed"]
     state: State = "done" if done else "failed" if failed else "not run" if cells else "absent"
+    if column.quoted:
+        state = "quoted"
+    elif missing:
+        state = "no data"
+    numbers = _numbers((*config.metrics_of(row), *config.details), done)
+    if done:
+        interval = config.interval_of(row) if keyframes else 1
+        numbers |= _costs(done[0].cost, dataset.gflops, interval)
     return Entry(
         column=column,
         state=state,
         keyframes=keyframes,
-        numbers=_numbers(metrics, done),
-        published=dict(zip(metrics, published, strict=False)),
+        numbers=numbers,
+        published={m: said.value for m, said in row.published.get(column.key, {}).items()},
         seeds=len(done),
         planned=len(cells),
         reason=shorten(failed[0].error or "no reason given", _REASON) if failed else "",
@@ -147,6 +146,16 @@ def _entry(
         scored=done[0].scored if done else None,
         cell=cells[0] if cells else None,
     )
+
+
+def _costs(cost: Mapping[str, float], gflops: float | None, interval: int) -> dict[str, Number]:
+    """What a method costs, and with its estimator at every `interval`-th frame (paper Eq. 15)."""
+    known = dict(cost)
+    if gflops is not None:
+        known["estimator"] = gflops * 1e9 / interval
+        if "macs" in known:
+            known["total"] = known["estimator"] + known["macs"]
+    return {name: Number(value * metric_info(name).scale) for name, value in known.items()}
 
 
 def _numbers(metrics: Iterable[str], done: Sequence[Result]) -> dict[str, Number]:
@@ -171,7 +180,7 @@ def _compared(
     for place, (entry, results) in enumerate(zip(entries, done, strict=True)):
         numbers = dict(entry.numbers)
         for metric, number in entry.numbers.items():
-            if place != at:
+            if place != at and metric not in COSTS:
                 gain = paired_gain([result.clips for result in results], reference, metric)
                 numbers[metric] = replace(number, gain=_scaled(gain, metric_info(metric).scale))
         compared.append(replace(entry, numbers=numbers))
@@ -185,9 +194,13 @@ def _scaled(gain: Gain | None, scale: float) -> Gain | None:
     return replace(gain, mean=gain.mean * scale, low=gain.low * scale, high=gain.high * scale)
 
 
-def _marked(config: TableConfig, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries with the best and the second marked: by the first metric, or by every one."""
-    first, *rest = config.metrics + config.details
+def _marked(config: TableConfig, row: Row, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The entries with the best and the second marked: by the first metric, or by every one.
+
+    Costs are not ranked: the cheapest method is the one that does nothing.
+    """
+    metrics = dict.fromkeys(config.metrics_of(row) + config.details)
+    first, *rest = [metric for metric in metrics if metric not in COSTS] or metrics
     by_metric = {
         metric: _marks(metric, entries)
         for metric in ([first, *rest] if config.layout == "metrics" else [first])
@@ -219,6 +232,7 @@ def _row(
     dataset: DatasetConfig,
     entries: tuple[Entry, ...],
     done: Sequence[Sequence[Result]],
+    missing: str,
 ) -> DatasetRow:
     """A row of finished entries, with what they agree on about their clips."""
     facts: Mapping[str, Any] = next((r.dataset for results in done for r in results), {})
@@ -232,8 +246,11 @@ def _row(
         title=facts.get("title", dataset.title),
         fps=facts.get("fps", dataset.fps),
         protocol=config.protocol_of(row),
+        metrics=config.metrics_of(row),
+        interval=config.interval_of(row),
         entries=entries,
         action=row.action or "",
+        missing=missing,
         standin=facts.get("standin", False),
         origin=facts.get("origin", ""),
         notes=tuple(facts.get("notes", ())),

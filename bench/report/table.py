@@ -16,7 +16,7 @@ from bench.metrics import metric_info
 from bench.results import Cell, Scored
 from bench.stats import Gain
 
-State = Literal["done", "failed", "not run", "absent"]
+State = Literal["done", "failed", "not run", "no data", "quoted", "absent"]
 Mark = Literal["best", "second"]
 
 AVERAGE = "average"
@@ -41,8 +41,9 @@ class Entry:
     """One method in one row.
 
     state: 'done' with at least one finished seed, 'failed' with none and at least one that
-    failed, 'not run' when it was planned and has no result, 'absent' when nothing was planned;
-    published: the paper's values by metric; seeds, planned: finished and planned ones; reason: of
+    failed, 'not run' when it was planned and has no result, 'no data' when its dataset is not on
+    this machine, 'quoted' when its published numbers are all there can be, 'absent' when nothing
+    was planned; published: the paper's values by metric; seeds, planned: finished and planned ones; reason: of
     the first failure; marks: of the metrics by which it is best or second in its row; keyframes:
     False for a method that sees the estimator at every frame, which is not ranked; cell: what its
     seeds share, None when nothing was planned.
@@ -71,8 +72,9 @@ class Entry:
 class DatasetRow:
     """One dataset under one protocol, or one action of it, with the entries of every column.
 
-    action: the only one whose clips count, or nothing for all of them; scored: what most entries
-    stand on; geometry: of most entries; origin, standin: where the clips came from; notes: what
+    metrics: the leading ones, which are shown everywhere; action: the only one whose clips count,
+    or nothing for all of them; missing: why there is no data; scored: what most entries stand on;
+    geometry: of most entries; origin, standin: where the clips came from; notes: what
     every output must say about the dataset, note: about this row.
     """
 
@@ -80,8 +82,11 @@ class DatasetRow:
     title: str
     fps: float
     protocol: str
+    metrics: tuple[str, ...]
+    interval: int
     entries: tuple[Entry, ...]
     action: str = ""
+    missing: str = ""
     standin: bool = False
     origin: str = ""
     notes: tuple[str, ...] = ()
@@ -112,8 +117,12 @@ class Table:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics of the table itself, then those of its long form."""
-        return self.config.metrics + self.config.details
+        """The leading metrics of all rows, each once, in the order in which they come up."""
+        return tuple(dict.fromkeys(metric for row in self.rows for metric in row.metrics))
+
+    def metrics_of(self, row: DatasetRow) -> tuple[str, ...]:
+        """The leading metrics of a row, then those of the long form."""
+        return tuple(dict.fromkeys(row.metrics + self.config.details))
 
     @property
     def labels(self) -> list[str]:
@@ -131,9 +140,10 @@ class Table:
         return self.config.layout == "entries" or not self.by_action
 
     def place(self, row: DatasetRow) -> tuple[str, ...]:
-        """The dataset's title, and where rows differ in it the protocol."""
-        several = len({other.protocol for other in self.rows}) > 1
-        return (row.title, row.protocol) if several else (row.title,)
+        """The dataset's title, and where rows differ in them the protocol and K."""
+        protocol = (row.protocol,) if len({other.protocol for other in self.rows}) > 1 else ()
+        interval = (f"K={row.interval}",) if len({o.interval for o in self.rows}) > 1 else ()
+        return (row.title, *protocol, *interval)
 
     def heads(self, row: DatasetRow) -> tuple[str, ...]:
         """What tells a row from the others: its place and, where a row has one, its action."""
