@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from bench.config import DatasetConfig, Source, nearest_names
 from bench.contracts import BadInput
+from bench.data.assembly import assemble
 from bench.data.clips import DIMS, Array, Clip, Dataset, Space, Split, check_clip, to_root
 from bench.data.npz import read_npz
 from bench.data.rotations import axis_angle_to_sixd
 from bench.data.skeletons import SKELETONS
-from bench.data.store import fingerprint
 
 _HINT = "docs/data.md says where to get it"
 _SPACES: dict[str, Space] = {"3d": "3d", "2d": "2d", "smpl": "6d"}
@@ -205,22 +205,17 @@ def load(root: Path, source: Source, config: DatasetConfig, name: str) -> Datase
     test, strange = _read(folder, source, config, "test", taken)
     train, more = _read(folder, source, config, "train", taken)
     held = held_out({sequence.clip.recording for sequence in train})
-    clips: dict[Split, tuple[Clip, ...]] = {
-        "train": tuple(s.clip for s in train if s.clip.recording not in held),
-        "validation": tuple(s.clip for s in train if s.clip.recording in held),
-        "test": tuple(s.clip for s in test),
+    clips: dict[Split, list[Clip]] = {
+        "train": [s.clip for s in train if s.clip.recording not in held],
+        "validation": [s.clip for s in train if s.clip.recording in held],
+        "test": [s.clip for s in test],
     }
-    return Dataset(
-        name=name,
-        title=config.title,
-        estimator=config.estimator,
-        space=config.space,
-        fps=config.fps,
-        skeleton=SKELETONS[config.skeleton],
-        clips=clips,
-        origin=f"the DeciWatch files of {source.dataset} with {source.estimator}",
+    return assemble(
+        name,
+        config,
+        clips,
+        f"the DeciWatch files of {source.dataset} with {source.estimator}",
         notes=_notes(train, test, strange + more),
-        fingerprint=fingerprint((split, clip) for split in clips for clip in clips[split]),
     )
 
 

@@ -21,9 +21,9 @@ import numpy as np
 
 from bench.config import DatasetConfig, Source, nearest_names
 from bench.contracts import BadInput
+from bench.data.assembly import assemble
 from bench.data.clips import SPLITS, Clip, Dataset, Split, check_clip, place_of
 from bench.data.figures import CMU_38, H36M_32, Figure
-from bench.data.store import fingerprint
 from bench.kinematics import Floats
 
 _MM = 1000.0
@@ -189,18 +189,8 @@ def load(place: Path, source: Source, config: DatasetConfig, name: str) -> Datas
         clip = Clip(name=text, recording=text, detected=poses, truth=poses)
         check_clip(clip, figure.skeleton, "3d", place)
         clips[split].append(clip)
-    return Dataset(
-        name=name,
-        title=config.title,
-        estimator=config.estimator,
-        space=config.space,
-        fps=config.fps,
-        skeleton=figure.skeleton,
-        clips={split: tuple(part) for split, part in clips.items()},
-        origin=f"{layout.words} in exponential maps, {len(texts)} files",
-        notes=_notes(place, source.dataset, splits),
-        fingerprint=fingerprint((split, clip) for split in SPLITS for clip in clips[split]),
-    )
+    origin = f"{layout.words} in exponential maps, {len(texts)} files"
+    return assemble(name, config, clips, origin, notes=_notes(place, source.dataset, splits))
 
 
 def parse(content: bytes, values: int, file: Path, text: str) -> Floats:

@@ -25,6 +25,7 @@ from bench import config as configs
 from bench.config import DatasetConfig
 from bench.contracts import BadInput
 from bench.data import h36m, store
+from bench.data.assembly import assemble
 from bench.data.clips import Array, Clip, Dataset, Split, check_clip, to_root
 from bench.data.placing import Scene
 from bench.data.skeletons import H36M_17, SKELETONS
@@ -224,15 +225,4 @@ def _dataset(
     absent = h36m.missing(root)
     if absent:
         notes.append(f"not in the data: {', '.join(absent)}")
-    return Dataset(
-        name=name,
-        title=config.title,
-        estimator=config.estimator,
-        space=config.space,
-        fps=config.fps,
-        skeleton=SKELETONS[config.skeleton],
-        clips={split: tuple(part) for split, part in clips.items()},
-        origin=origin,
-        notes=tuple(notes),
-        fingerprint=store.fingerprint((split, c) for split, part in clips.items() for c in part),
-    )
+    return assemble(name, config, clips, origin, notes=notes)

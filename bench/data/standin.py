@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from bench import metrics
 from bench.config import DatasetConfig, StandinConfig
 from bench.contracts import BadInput
+from bench.data.assembly import assemble
 from bench.data.clips import SPLITS, Clip, Dataset, Skeleton, Space, Split, check_clip
 from bench.data.detector import Estimator, Scales
 from bench.data.motion import JOINTS, body, perform
 from bench.data.skeletons import SKELETONS
 from bench.data.standin_motion import motion_standin
-from bench.data.store import fingerprint
 from bench.kinematics import Floats
 
 # Strengths relative to the slow errors that are not solved for: two numbers fix two of them in
@@ -107,17 +107,8 @@ def standin(name: str, config: DatasetConfig) -> Dataset:
         )
         for split in SPLITS
     }
-    return Dataset(
-        name=name,
-        title=config.title,
-        estimator=config.estimator,
-        space=config.space,
-        fps=config.fps,
-        skeleton=skeleton,
-        clips=clips,
-        origin="synthetic motion with calibrated detector errors",
-        standin=True,
-        fingerprint=fingerprint((split, clip) for split in SPLITS for clip in clips[split]),
+    return assemble(
+        name, config, clips, "synthetic motion with calibrated detector errors", standin=True
     )
 
 

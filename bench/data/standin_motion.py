@@ -12,11 +12,11 @@ import numpy as np
 
 from bench.config import DatasetConfig, StandinConfig
 from bench.contracts import BadInput
+from bench.data.assembly import assemble
 from bench.data.clips import SPLITS, Clip, Dataset, Split, check_clip, place_of
 from bench.data.expmap import H36M_SUBJECTS
 from bench.data.motion import JOINTS, body, perform
 from bench.data.skeletons import H36M_22
-from bench.data.store import fingerprint
 from bench.kinematics import Floats
 from bench.seeds import seed_for
 
@@ -43,18 +43,7 @@ def motion_standin(name: str, config: DatasetConfig, plan: StandinConfig) -> Dat
         split: tuple(_clip(clip, bones, config, plan) for clip in _names(split, plan))
         for split in SPLITS
     }
-    return Dataset(
-        name=name,
-        title=config.title,
-        estimator=config.estimator,
-        space=config.space,
-        fps=config.fps,
-        skeleton=H36M_22,
-        clips=clips,
-        origin="synthetic motion",
-        standin=True,
-        fingerprint=fingerprint((split, clip) for split in SPLITS for clip in clips[split]),
-    )
+    return assemble(name, config, clips, "synthetic motion", standin=True)
 
 
 def _names(split: Split, plan: StandinConfig) -> list[str]:

@@ -1,0 +1,39 @@
+"""Clips put together to a dataset: what every loader and generator ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bench.config import DatasetConfig
+from bench.data.clips import SPLITS, Clip, Dataset, Split
+from bench.data.skeletons import SKELETONS
+from bench.data.store import fingerprint
+
+
+def assemble(
+    name: str,
+    config: DatasetConfig,
+    clips: Mapping[Split, Iterable[Clip]],
+    origin: str,
+    *,
+    standin: bool = False,
+    notes: Iterable[str] = (),
+) -> Dataset:
+    """A dataset of clips that were checked, with what its configuration says about it.
+
+    name: as in configs/datasets; the rest as in `Dataset`, the fingerprint made of the clips.
+    """
+    parts = {split: tuple(clips[split]) for split in SPLITS}
+    return Dataset(
+        name=name,
+        title=config.title,
+        estimator=config.estimator,
+        space=config.space,
+        fps=config.fps,
+        skeleton=SKELETONS[config.skeleton],
+        clips=parts,
+        origin=origin,
+        standin=standin,
+        notes=tuple(notes),
+        fingerprint=fingerprint((split, clip) for split in SPLITS for clip in parts[split]),
+    )
