@@ -23,7 +23,11 @@ from bench.data.standin import standin
 Say = Callable[[str], None]
 
 # Raised when a loader or generator changes what it makes of the same files.
-_REVISION = 1
+_REVISION = 2
+
+
+class NoData(BadInput):
+    """A dataset is nowhere to be found, and has no stand-in."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def data_roots(given: Sequence[Path] = ()) -> tuple[Path, ...]:
 def locate(name: str, roots: Sequence[Path]) -> Found:
     """Where a dataset is: the first root and source that have it, else its stand-in.
 
-    BadInput when it is nowhere and has no stand-in, and when only some of its files are there.
+    NoData when it is nowhere and has no stand-in; BadInput when only some of its files are there.
     """
     config = configs.dataset_config(name)
     for root in roots:
@@ -78,7 +82,7 @@ def locate(name: str, roots: Sequence[Path]) -> Found:
                 if raw is not None:
                     return Found("h36m", raw, source, f"raw Human3.6M in {raw}")
     if config.standin is None:
-        raise BadInput(
+        raise NoData(
             f"no data for {name}, and it has no stand-in",
             hint="point --data or BENCH_DATA at it, see docs/data.md",
         )

@@ -236,7 +236,11 @@ def test_overlaps_and_missed_detections_are_noted(files):
     assert [clip.name for clip in dataset.clips["test"]] == ["run/b", "walk/d"]
     names = [c.name for split in ("train", "validation") for c in dataset.clips[split]]
     assert sorted(names) == ["run/a", "run/b#2", "sit/c"]
-    assert [note for note in dataset.notes if "1 of 2 test clips" in note]
+    # 'run/b' is 5 frames of the test file and 1 of the training file, 'walk/d' has 1 frame.
+    assert dataset.notes == (
+        "1 of 2 test clips are in the training file too (1 of 6 frames, by image names): scores on"
+        " them are training scores",
+    )
 
     def miss(_truth, detected):
         detected["joints_3d"][1][:] = np.nan
@@ -246,6 +250,26 @@ def test_overlaps_and_missed_detections_are_noted(files):
     assert len(notes) == 2
     assert notes[0].startswith("1 clips hold missed detections")
     assert "other image names" in notes[1]
+
+
+def test_every_shared_frame_counts_and_a_shared_name_of_a_video_is_no_overlap(files, tmp_path):
+    def as_in_training(truth, detected):
+        learned = sequences("jhmdb", "train", 1)["imgname"]
+        for columns in (truth, detected):
+            columns["imgname"] = [learned[0][:5], [f"{learned[1][0]}x"]]
+
+    (note,) = load(files("jhmdb", "simplepose", as_in_training), "jhmdb-simplepose").notes
+    assert note.startswith("1 of 2 test clips are in the training file too (5 of 6 frames")
+
+    def later_frames(truth, detected):
+        for columns in (truth, detected):
+            columns["imgname"][0] = [
+                name.replace("/00000", "/10000") for name in columns["imgname"][0]
+            ]
+
+    apart = load(files("jhmdb", "simplepose", later_frames, tmp_path / "b"), "jhmdb-simplepose")
+    assert apart.clips["test"][0].recording == "run/b"
+    assert apart.notes == ()
 
 
 def test_the_layout_is_found_here_and_one_folder_down(files, tmp_path):
