@@ -34,12 +34,11 @@ _SPACE_METRICS: dict[Space, tuple[str, ...]] = {
     "2d": ("pck@0.2", "pck@0.1", "pck@0.05", "pixels"),
     "6d": ("angle",),
 }
-_GROUPED = "pck@0.2"
 _MM = 1000.0
 
 
 def space_metrics(space: Space) -> tuple[str, ...]:
-    """The metrics of a space, the leading one first; joint groups add `pck@0.2:GROUP` in 2D."""
+    """The metrics of a space, the leading one first; joint groups add `pck@A:GROUP` in 2D."""
     return _SPACE_METRICS[space]
 
 
@@ -133,9 +132,8 @@ class Protocol:
                 continue
             joints = metrics.pck(pred, truth, size, float(name.removeprefix("pck@"))).mean(0)
             score[name] = float(joints.mean()), weight
-            if name == _GROUPED:
-                for group, members in self.groups(skeleton).items():
-                    score[f"{name}:{group}"] = float(joints[list(members)].mean()), weight
+            for group, members in self.groups(skeleton).items():
+                score[f"{name}:{group}"] = float(joints[list(members)].mean()), weight
         return score
 
     def summarise(self, scores: Iterable[Mapping[str, tuple[float, float]]]) -> dict[str, float]:
@@ -160,6 +158,15 @@ _PROTOCOLS = {
             every_frame=False,
             pool_frames=False,
             right_names=False,
+            whole_pixels=True,
+        ),
+        Protocol(
+            "pck-pooled",
+            "windows, frames and whole pixels as in deciwatch; PCK averaged over frames, under the"
+            " right joint names",
+            every_frame=False,
+            pool_frames=True,
+            right_names=True,
             whole_pixels=True,
         ),
         Protocol(

@@ -25,7 +25,7 @@ GOLDEN = Path(os.environ.get("BENCH_GOLDEN", SHARED / "golden"))
 LAYOUT = SHARED / "data" / "deciwatch-layout"
 EXPECTED = LAYOUT / "expected.json"
 
-DECIWATCH, FULL = protocol("deciwatch"), protocol("full")
+DECIWATCH, POOLED, FULL = (protocol(name) for name in ("deciwatch", "pck-pooled", "full"))
 NAN = float("nan")
 
 PAIR = Skeleton(
@@ -57,6 +57,12 @@ class TestWindows:
     def test_deciwatch_pads_a_short_clip(self):
         assert DECIWATCH.starts(5, window(10, 2)).tolist() == [0]
         assert DECIWATCH.scored(5, window(10, 2)) == 21
+
+    def test_pooled_has_the_windows_of_deciwatch(self):
+        for frames in (5, 21, 48, 51):
+            shape = window(10, 2)
+            assert (POOLED.starts(frames, shape) == DECIWATCH.starts(frames, shape)).all()
+            assert POOLED.scored(frames, shape) == DECIWATCH.scored(frames, shape)
 
     def test_full_adds_a_window_at_the_end(self):
         assert FULL.starts(48, window(10, 2)).tolist() == [0, 10, 20, 27]
@@ -187,6 +193,41 @@ class TestScore:
         # 9.1 px lies between 0.2 x 45 and 0.2 x 45.9.
         assert [score["pck@0.2"][0] for score in scores] == [0.75, 1.0]
 
+    def test_groups_are_given_for_every_share(self):
+        info, pred, truth = self.two_frames()
+        score = FULL.score(pred, truth, skeleton=PAIR, space="2d", **info)
+        # 8 px is within 0.2 x 45.9 alone; 20 px within 0.2 x 105.5 alone.
+        hands = [score[f"pck@{share}:hand"][0] for share in ("0.2", "0.1", "0.05")]
+        assert hands == [1.0, 0.0, 0.0]
+
+    def test_pooled_differs_from_published_in_names_and_weights_alone(self):
+        info, pred, truth = self.two_frames()
+        pred[0, 1, 0] = 0.5 + 9.1 / 200
+        rest = {"skeleton": PAIR, "space": "2d", **info}
+        score, published = (rules.score(pred, truth, **rest) for rules in (POOLED, DECIWATCH))
+        # 9.1 px lies between 0.2 x 45 and 0.2 x 45.9: the box is cut to whole pixels.
+        assert score["pck@0.2"] == (0.75, 2)
+        assert published["pck@0.2"] == (0.75, 1)
+        assert score["pck@0.2:hand"] == (0.5, 2)
+        assert published["pck@0.2:hand"] == (0.75, 1)
+        assert "pck@0.2:foot" not in score
+        assert score["pixels"] == published["pixels"]
+
+    def test_pooled_counts_frames_where_published_counts_clips(self):
+        # Joint b is right in all 3 frames of one clip, and wrong in the only frame of the other.
+        def clip(rules, frames, off):
+            truth = np.full((frames, 2, 2), 0.5, np.float32)
+            pred = truth + np.float32([[0, 0], [off, 0]])
+            box = np.tile([0, 0, 10, 10], (frames, 1))
+            return rules.score(pred, truth, skeleton=PAIR, space="2d", image=(100, 100), box=box)
+
+        def summary(rules):
+            return rules.summarise([clip(rules, 3, 0), clip(rules, 1, 0.5)])
+
+        assert summary(DECIWATCH)["pck@0.2"] == (1 + 0.5) / 2
+        assert summary(POOLED)["pck@0.2"] == (3 * 1 + 0.5) / 4
+        assert summary(POOLED)["pck@0.2:hand"] == (3 * 1 + 0) / 4
+
     def test_a_missed_joint_is_a_wrong_one(self):
         info, pred, truth = self.two_frames()
         pred[0, 1] = NAN
@@ -217,7 +258,9 @@ def test_summarise_weights_each_metric_by_itself():
 
 
 def test_lookup():
-    assert {"deciwatch", "full", "h36m-average", "h36m-horizon"} < set(protocol_names())
+    assert {"deciwatch", "pck-pooled", "full", "h36m-average", "h36m-horizon"} < set(
+        protocol_names()
+    )
     assert all(protocol(name).name == name for name in protocol_names())
     with pytest.raises(BadInput, match=r"unknown protocol 'deciwach'; did you mean deciwatch\?"):
         protocol("deciwach")
