@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench import config as configs
 from bench import registry
-from bench.config import Column, Row, Selection, TableConfig
+from bench.config import Column, Selection, TableConfig
 from bench.contracts import BadInput
 from bench.results import Cell, Result, Results, check_writable
 
@@ -42,9 +42,13 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for; the defaults are the command line's."""
+    """What a user asked for; the defaults are the command line's.
+
+    config: the table itself, where no file in tables/ holds it.
+    """
 
     table: str
+    config: TableConfig | None = None
     methods: tuple[str, ...] | None = None
     datasets: tuple[str, ...] | None = None
     seeds: int | None = None
@@ -94,31 +98,50 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     Everything the user may have got wrong is found before anything is computed. BadInput when
     it is, and when no cell is left to run.
     """
-    config, datasets, folders, device, published = _ready(request, progress)
-    from bench import report
+    ready = _ready(request, progress)
+    from bench import plans, report
     from bench.engines import run_jobs
-    from bench.plan import plan
-    from bench.report.build import build
+    from bench.plan import plan as planned_cells
     from bench.report.table import Run
     from bench.run import jobs_for
     from bench.tracking import Tracker
 
-    cells = plan(
-        config, datasets, budget=request.budget, seeds=request.seeds, selection=request.selection
+    planned = planned_cells(
+        ready.config,
+        ready.datasets,
+        budget=request.budget,
+        seeds=request.seeds,
+        selection=request.selection,
     )
-    if not cells:
-        raise BadInput("nothing to run: the table has no cell for these methods and datasets")
+    if not planned:
+        why = "".join(f"; {said}" for said in ready.missing.values())
+        raise BadInput(f"nothing to run: the table has no cell for these methods and data{why}")
+    plan = plans.Plan(
+        request.table,
+        ready.config,
+        tuple(planned),
+        _every_frame(ready.config),
+        ready.missing,
+        request.by,
+        request.command,
+    )
     results = Results(request.out)
     if request.compute:
-        _keep(published, cells, request)
+        _keep(ready.published, plan.cells, request)
+    plans.save(plan, request.out)
     began = time.perf_counter()
-    stored = {cell.key: results.get(cell) for cell in cells}
-    todo = [cell for cell in cells if _wanted(stored[cell.key], request)]
+    stored = {cell.key: results.get(cell) for cell in plan.cells}
+    todo = [cell for cell in plan.cells if _wanted(stored[cell.key], request)]
     again = {cell.key for cell in todo}
     kept = [result for key, result in stored.items() if result and key not in again]
     fresh: list[Result] = []
     jobs = jobs_for(
-        todo, folders, device, request.out, plugins=request.plugins, anew=request.redo != "missing"
+        todo,
+        ready.folders,
+        ready.device,
+        request.out,
+        plugins=request.plugins,
+        anew=request.redo != "missing",
     )
     progress.begin(len(todo), len(kept))
     tracker = Tracker(request.out, request.table) if request.track else None
@@ -132,22 +155,14 @@ def run_table(request: Request, progress: Progress) -> Outcome:
             fresh.append(result)
             progress.done(result)
             log.log(result)
-        table = build(
-            request.table,
-            config,
-            [*kept, *fresh],
-            planned=cells,
-            datasets={row.dataset: configs.dataset_config(row.dataset) for row in config.rows},
-            every_frame=[c.method for c in config.columns if registry.kind(c.method) == "refiner"],
-            by=request.by,
-            run=Run(
-                computed=len(fresh),
-                earlier=len(kept),
-                seconds=time.perf_counter() - began,
-                command=request.command,
-                folder=request.out,
-            ),
+        run = Run(
+            computed=len(fresh),
+            earlier=len(kept),
+            seconds=time.perf_counter() - began,
+            command=request.command,
+            folder=request.out,
         )
+        table = plan.drawn([*kept, *fresh], run)
         files = report.write(table, request.out)
         log.artifacts(files)
     failed = sum(result.status == "failed" for result in (*kept, *fresh))
@@ -172,12 +187,26 @@ class _Untracked:
         """Nothing."""
 
 
-def _ready(
-    request: Request, progress: Progress
-) -> tuple[TableConfig, dict[str, Dataset], dict[str, Path], str, list[Foreign]]:
+@dataclass(frozen=True)
+class _Ready:
+    """A table as asked for, with all that its run needs.
+
+    datasets, folders: by name, those that are there; missing: why the others are not.
+    """
+
+    config: TableConfig
+    datasets: dict[str, Dataset]
+    folders: dict[str, Path]
+    missing: dict[str, str]
+    device: str
+    published: list[Foreign]
+
+
+def _ready(request: Request, progress: Progress) -> _Ready:
     """The table as asked for, its datasets opened, the device and the published weights.
 
-    Everything that can be refused.
+    Everything that can be refused. A dataset of the table that is not there is not refused,
+    unless it was asked for by name: its row says what is missing.
     """
     from bench import checkpoints
     from bench.data import catalogue, store
@@ -188,12 +217,15 @@ def _ready(
     for plugin in request.plugins:
         registry.load_plugin(plugin)
     config = chosen_table(
-        configs.table_config(request.table), request.methods, request.datasets, request.budget
+        request.config or configs.table_config(request.table),
+        request.methods,
+        request.datasets,
+        request.budget,
     )
     if request.protocol is not None:
         config = _under(config, request.protocol)
     if request.metrics is not None:
-        config = config.model_copy(update={"metrics": request.metrics, "details": ()})
+        config = _showing(config, request.metrics)
     budget_named(request.budget)
     published = checkpoints.find(request.checkpoints)
     config = _with_published(config, published)
@@ -204,22 +236,52 @@ def _ready(
     check_writable(request.out)
     device = device_named(request.device)
     roots = catalogue.data_roots(request.data)
-    folders = {
-        row.dataset: catalogue.open_folder(
-            row.dataset,
+    folders: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    for name in dict.fromkeys(row.dataset for row in config.rows):
+        try:
+            catalogue.locate(name, roots)
+        except catalogue.NoData as error:
+            if request.datasets is not None:
+                raise
+            missing[name] = str(error)
+            continue
+        folders[name] = catalogue.open_folder(
+            name,
             roots,
             budget=request.budget,
             device=device,
             make=request.compute,
             say=progress.say,
         )
-        for row in config.rows
-    }
     datasets = {name: store.load(folder) for name, folder in folders.items()}
     if request.by:
         for name, dataset in datasets.items():
             check_actions(name, (clip.recording for clip in dataset.clips["test"]))
-    return config, datasets, folders, device, published
+    return _Ready(config, datasets, folders, missing, device, published)
+
+
+def _every_frame(config: TableConfig) -> tuple[str, ...]:
+    """The methods of a table that see the estimator at every frame."""
+    methods = dict.fromkeys(column.method for column in config.columns if column.method)
+    return tuple(method for method in methods if registry.kind(method) == "refiner")
+
+
+def _showing(config: TableConfig, metrics: tuple[str, ...]) -> TableConfig:
+    """A table with other metrics, in all of its rows, and what was published of them."""
+    rows = [
+        row.model_copy(
+            update={
+                "metrics": None,
+                "published": {
+                    key: {metric: said for metric, said in values.items() if metric in metrics}
+                    for key, values in row.published.items()
+                },
+            }
+        )
+        for row in config.rows
+    ]
+    return config.model_copy(update={"metrics": metrics, "details": (), "rows": tuple(rows)})
 
 
 def _under(config: TableConfig, protocol: str) -> TableConfig:
@@ -227,9 +289,10 @@ def _under(config: TableConfig, protocol: str) -> TableConfig:
     rows = {}
     for row in config.rows:
         if config.protocol_of(row) == protocol:
-            rows[row.dataset] = row.model_copy(update={"protocol": None})
+            rows[row.dataset, row.interval] = row.model_copy(update={"protocol": None})
         else:
-            rows.setdefault(row.dataset, Row(dataset=row.dataset, note=row.note))
+            bare = row.model_copy(update={"protocol": None, "published": {}})
+            rows.setdefault((row.dataset, row.interval), bare)
     return config.model_copy(update={"protocol": protocol, "rows": tuple(rows.values())})
 
 
@@ -275,15 +338,15 @@ def _keep(published: Sequence[Foreign], cells: Sequence[Cell], request: Request)
 
 def _check_metrics(config: TableConfig) -> None:
     """Raise BadInput unless every dataset of the table has every one of its metrics."""
-    from bench.metrics import metric_info
+    from bench.metrics import COSTS, metric_info
     from bench.protocols import metrics_of
 
     for row in config.rows:
         space = configs.dataset_config(row.dataset).space
         known = metrics_of(config.protocol_of(row), space)
-        for metric in (*config.metrics, *config.details):
+        for metric in (*config.metrics_of(row), *config.details):
             metric_info(metric)
-            if metric.partition(":")[0] not in known:
+            if metric not in COSTS and metric.partition(":")[0] not in known:
                 raise BadInput(
                     f"{row.dataset} is a {space} dataset without {metric}",
                     hint=f"choose other datasets, or --metrics of {', '.join(known)}",

@@ -229,7 +229,7 @@ class Column(Strict):
 
     @property
     def key(self) -> str:
-        """What `published` and users refer to: its name, method, method:preset or method@weights."""
+        """What `published` and users call it: name, method, method:preset or method@weights."""
         if self.name:
             return self.name
         key = self.method if self.preset is None else f"{self.method}:{self.preset}"
@@ -317,6 +317,32 @@ def _with_published(row: Any, metrics: Any) -> Any:
         return {m: {"value": v} if isinstance(v, int | float) else v for m, v in values.items()}
 
     return {**row, "published": {key: full(values) for key, values in row["published"].items()}}
+
+
+class Sweeps(Strict):
+    """configs/sweeps.yaml: what is published of errors against the sampling interval.
+
+    frames: about how long the windows were; datasets: by dataset, method and metric the values at
+    K = 1, 2, 3, ..., null where there is none.
+    """
+
+    source: str
+    frames: int
+    datasets: dict[str, dict[str, dict[str, tuple[float | None, ...]]]]
+
+    def of(
+        self, dataset: str, interval: int, frames: int, methods: Iterable[str]
+    ) -> dict[str, dict[str, Published]]:
+        """What is published of methods at one K, by method and metric; nothing of other windows."""
+        if frames != self.frames:
+            return {}
+        found: dict[str, dict[str, Published]] = {}
+        for method in methods:
+            for metric, values in self.datasets.get(dataset, {}).get(method, {}).items():
+                value = values[interval - 1] if interval <= len(values) else None
+                if value is not None:
+                    found.setdefault(method, {})[metric] = Published(value=value)
+        return found
 
 
 Preset.model_rebuild()

@@ -58,6 +58,7 @@ METRICS |= {f"mpjpe@{ms}": MetricInfo(f"{ms} ms", "mm", "lower", 1) for ms in HO
 COSTS: dict[str, MetricInfo] = {
     "parameters": MetricInfo("#Param", "M", "lower", 2, 1e-6),
     "live": MetricInfo("#Param live", "M", "lower", 2, 1e-6),
+    "ratio": MetricInfo("Ratio", "%", "lower", 1, 100.0),
     "macs-published": MetricInfo("MACs as published", "M/frame", "lower", 3, 1e-6),
     "macs": MetricInfo("MACs", "M/frame", "lower", 3, 1e-6),
     "estimator": MetricInfo("Estimator", "G/frame", "lower", 3, 1e-9),

@@ -42,6 +42,50 @@ def out(said: str) -> Callable[[Command], Command]:
     )
 
 
+def long_form(command: Command) -> Command:
+    """`--long`."""
+    return click.option(
+        "--long", "long_form", is_flag=True, help="One line per entry, all numbers."
+    )(command)
+
+
+DEVICES = ("auto", "cpu", "cuda")
+
+device = click.option(
+    "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to run."
+)
+datasets = click.option(
+    "--datasets", "--dataset", "datasets", type=Names(), help="Only these datasets."
+)
+seeds = click.option("--seeds", type=click.IntRange(1), help="Seeds per trained method.")
+metrics = click.option(
+    "--metrics",
+    type=Names(),
+    help="Other metrics than the table's, the leading one first.",
+)
+protocol = click.option(
+    "--protocol", help="Another protocol than the table's: `bench list protocols`."
+)
+selection = click.option(
+    "--selection",
+    type=click.Choice(("last", "validation", "test")),
+    default="validation",
+    show_default=True,
+    help="Which weights are kept; `test` is how the release did it, and is flagged.",
+)
+redo = click.option(
+    "--redo",
+    type=click.Choice(("missing", "failed", "all")),
+    default="missing",
+    show_default=True,
+    help="Which cells to compute although they may be stored.",
+)
+workers = click.option(
+    "--workers", type=click.IntRange(1), help="Processes on the CPU. Default: all cores."
+)
+track = click.option(
+    "--track/--no-track", default=True, show_default=True, help="Log cells to MLflow."
+)
 data = click.option(
     "--data",
     multiple=True,
@@ -61,3 +105,15 @@ checkpoints = click.option(
     type=click.Path(path_type=Path),
     help="File or folder with published weights; repeatable.",
 )
+
+
+def style(command: Command) -> Command:
+    """How numbers are set: what `styled` turns into a `Style`."""
+    return command
+
+
+def styled(**given: Any) -> Any:
+    """The `Style` of what was given on the command line."""
+    from bench.report.style import Style
+
+    return Style(**given)

@@ -106,9 +106,10 @@ class Result:
     """What a cell produced. `status` is 'failed' when `error` tells why there are no numbers.
 
     metrics: in the metric's unit (mm, mm/frame^2, share of joints); parameters: number of values
-    learned; cost: what the method costs (`bench.cost`), by name, as far as it is known; chosen: penalties chosen on validation; curve: one entry per evaluation during
-    training (windows, loss, selection error); dataset: title, origin, standin, notes, space, fps;
-    provenance: versions, hardware, commit, device, threads, seconds.
+    learned; cost: what the method costs (`bench.cost`), by name, as far as it is known; chosen:
+    penalties chosen on validation; curve: one entry per evaluation during training (windows,
+    loss, selection error); dataset: title, origin, standin, notes, space, fps; provenance:
+    versions, hardware, commit, device, threads, seconds.
     """
 
     cell: Cell

@@ -102,10 +102,11 @@ def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
         ready = _ready(job, dataset, tell, here)
     except _FAILURES as error:
         return tuple(failed(cell, error) for cell in job.cells)
+    costs = _cost(job.cells[0], ready.geometry)
     results = []
     for cell in job.cells:
         try:
-            scored = _scored(cell, job, dataset, ready, tell)
+            scored = _scored(cell, job, dataset, ready, tell) | {"cost": costs}
             results.append(result(cell, ready.learned, status="done", **scored))
         except _FAILURES as error:
             results.append(failed(cell, error))
@@ -175,6 +176,24 @@ def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, 
         weights.save(cell, method.state_dict(), about)
     learned = about.pop("learned", None)
     return _Ready(method, geometry, {**about, "parameters": _size(method)}, learned)
+
+
+def _cost(cell: Cell, geometry: Any) -> dict[str, float]:
+    """What the method of a cell costs, or nothing where that cannot be told."""
+    from bench.cost import cost
+
+    try:
+        found = cost(cell.method, cell.options, geometry)
+    except _FAILURES:
+        # A plugin may do what no counter can follow: its errors are still worth having.
+        return {}
+    known = {
+        "parameters": found.parameters,
+        "live": found.live,
+        "macs-published": found.macs_published,
+        "macs": found.macs,
+    }
+    return {name: float(value) for name, value in known.items() if value is not None}
 
 
 def _size(method: Any) -> int:

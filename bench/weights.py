@@ -48,7 +48,8 @@ class Weights:
         """Store weights so that a kill at any instant leaves the old file or the new one.
 
         state: tensors by name, wherever they lie in memory; about: what can be written as JSON
-        (curve, what was chosen, where and when they were learned). BadInput when the folder cannot be written.
+        (curve, what was chosen, where they were learned). BadInput when the folder cannot be
+        written.
         """
         # One memory for each tensor: the format knows neither views nor tied weights.
         own = {

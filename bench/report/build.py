@@ -132,7 +132,7 @@ def _entry(
     numbers = _numbers((*config.metrics_of(row), *config.details), done)
     if done:
         interval = config.interval_of(row) if keyframes else 1
-        numbers |= _costs(done[0].cost, dataset.gflops, interval)
+        numbers |= _costs(done[0], dataset.gflops, interval)
     return Entry(
         column=column,
         state=state,
@@ -148,9 +148,11 @@ def _entry(
     )
 
 
-def _costs(cost: Mapping[str, float], gflops: float | None, interval: int) -> dict[str, Number]:
+def _costs(result: Result, gflops: float | None, interval: int) -> dict[str, Number]:
     """What a method costs, and with its estimator at every `interval`-th frame (paper Eq. 15)."""
-    known = dict(cost)
+    known = dict(result.cost)
+    if result.scored is not None and "interval" in result.cell.geometry:
+        known["ratio"] = result.scored.sampled
     if gflops is not None:
         known["estimator"] = gflops * 1e9 / interval
         if "macs" in known:

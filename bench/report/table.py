@@ -43,10 +43,10 @@ class Entry:
     state: 'done' with at least one finished seed, 'failed' with none and at least one that
     failed, 'not run' when it was planned and has no result, 'no data' when its dataset is not on
     this machine, 'quoted' when its published numbers are all there can be, 'absent' when nothing
-    was planned; published: the paper's values by metric; seeds, planned: finished and planned ones; reason: of
-    the first failure; marks: of the metrics by which it is best or second in its row; keyframes:
-    False for a method that sees the estimator at every frame, which is not ranked; cell: what its
-    seeds share, None when nothing was planned.
+    was planned; published: the paper's values by metric; seeds, planned: finished and planned
+    ones; reason: of the first failure; marks: of the metrics by which it is best or second in its
+    row; keyframes: False for a method that sees the estimator at every frame, which is not
+    ranked; cell: what its seeds share, None when nothing was planned.
     """
 
     column: Column

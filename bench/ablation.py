@@ -1,0 +1,221 @@
+"""Ablations: from flags such as `--rt 1,4 --without se` to a table of variants of one method.
+
+How a method's options are called and what they imply stands in its configs/methods/NAME.yaml.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import yaml
+
+from bench import registry
+from bench.config import (
+    Column,
+    Preset,
+    Row,
+    TableConfig,
+    dataset_config,
+    method_config,
+    nearest_names,
+)
+from bench.contracts import BadInput
+from bench.data.clips import Space
+from bench.plan import preset_name
+
+Grid = Literal["full", "single"]
+Changes = Mapping[str, tuple[str, ...]]
+
+BASELINE = "default"
+"""The column of the method as its preset has it, which differences are measured from."""
+
+_METRICS: dict[Space, tuple[str, ...]] = {
+    "3d": ("mpjpe", "accel"),
+    "2d": ("pixels", "pck@0.05"),
+    "6d": ("angle",),
+}
+_HORIZONS = ("mpjpe@80", "mpjpe@160", "mpjpe@320", "mpjpe@400")
+_COSTS = ("live", "macs")
+_USUAL = {
+    "recovery": ("h36m-fcn", "deciwatch"),
+    "prediction": ("h36m-motion", "h36m-average"),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for.
+
+    changes: values by flag, as typed; without: names of parts to remove; grid: 'full' for all
+    combinations, 'single' for one change at a time; protocol, preset, metrics: None for the usual.
+    """
+
+    method: str
+    changes: Changes
+    without: tuple[str, ...]
+    grid: Grid
+    datasets: tuple[str, ...]
+    budget: str
+    interval: int = 10
+    intervals: int | None = None
+    preset: str | None = None
+    protocol: str | None = None
+    metrics: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One change: how it is called, and the options that it sets."""
+
+    label: str
+    options: Mapping[str, Any]
+
+
+def usual_dataset(method: str) -> str:
+    """The dataset of an ablation when none is named."""
+    return _USUAL[registry.task(method)][0]
+
+
+def parsed(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """`--rt 1,4 --attention=dense` -> values by flag; BadInput for anything else."""
+    changes: dict[str, tuple[str, ...]] = {}
+    rest = list(words)
+    while rest:
+        flag, has_value, value = rest.pop(0).partition("=")
+        if not flag.startswith("--") or len(flag) < 3:
+            raise BadInput("not a flag", found=flag, expected="--OPTION VALUE[,VALUE...]")
+        if not has_value:
+            if not rest or rest[0].startswith("--"):
+                raise BadInput(f"{flag} needs a value", expected=f"{flag} VALUE[,VALUE...]")
+            value = rest.pop(0)
+        values = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not values:
+            raise BadInput(f"{flag} needs a value", expected=f"{flag} VALUE[,VALUE...]")
+        changes[flag.removeprefix("--")] = tuple(dict.fromkeys((*changes.get(flag, ()), *values)))
+    return changes
+
+
+def listed(method: str) -> list[str]:
+    """The flags of a method with their defaults, and the parts that can be removed."""
+    said = method_config(method).ablation
+    short = {option: flag for flag, option in said.flags.items()}
+    lines = []
+    for name, value in registry.resolve_options(method, {}).items():
+        flags = [f"--{short[name]}"] if name in short else []
+        lines.append(f"{', '.join([*flags, '--' + name.replace('_', '-')])}  (default {value})")
+    if said.without:
+        lines.append(f"--without  {', '.join(said.without)}")
+    return lines or [f"{method} has no options"]
+
+
+def table(asked: Asked) -> TableConfig:
+    """The table of an ablation: the baseline first, then the variants in the order of the flags.
+
+    BadInput for unknown flags, parts, values, datasets, and when no variant differs from the
+    baseline.
+    """
+    task = registry.task(asked.method)
+    baseline = Column(method=asked.method, preset=asked.preset, name=BASELINE, label=BASELINE)
+    preset = method_config(asked.method).presets[preset_name(baseline, asked.budget)]
+    start = registry.resolve_options(asked.method, preset.options)
+    axes = list(_axes(asked))
+    if not axes:
+        raise BadInput(
+            "nothing to vary", hint=f"bench ablate --method {asked.method} --list names the flags"
+        )
+    columns, seen, same = [baseline], [start], []
+    for steps in _combined(axes, asked.grid):
+        label = ", ".join(step.label for step in steps)
+        options: dict[str, Any] = {}
+        for step in steps:
+            options |= step.options
+        resolved = registry.resolve_options(asked.method, {**preset.options, **options})
+        if resolved == start:
+            same.append(label)
+        if resolved in seen:
+            continue
+        seen.append(resolved)
+        columns.append(
+            Column(
+                method=asked.method, preset=asked.preset, name=label, label=label, options=options
+            )
+        )
+    if len(columns) == 1:
+        raise BadInput(
+            "every variant is the baseline", found=", ".join(same), hint="vary something else"
+        )
+    if same:
+        columns[0] = baseline.model_copy(update={"label": f"{BASELINE} ({same[0]})"})
+    rows = [
+        Row(
+            dataset=name,
+            intervals=asked.intervals if task == "recovery" else None,
+            metrics=asked.metrics or _metrics_of(name),
+        )
+        for name in asked.datasets
+    ]
+    title = registry.method_class(asked.method).title
+    return TableConfig(
+        title=f"Ablation of {title}",
+        source="",
+        layout="metrics",
+        metrics=rows[0].metrics or (),
+        interval=asked.interval,
+        protocol=asked.protocol or _USUAL[task][1],
+        reference=BASELINE,
+        differences=True,
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )
+
+
+def _metrics_of(dataset: str) -> tuple[str, ...]:
+    config = dataset_config(dataset)
+    errors = _HORIZONS if config.task == "prediction" else _METRICS[config.space]
+    return (*errors, *_COSTS)
+
+
+def _axes(asked: Asked, preset: Preset) -> Iterator[list[_Step]]:
+    """What is varied: for each flag its values, and the parts to remove with 'none removed'."""
+    known = [
+        field.name for field in dataclasses.fields(registry.method_class(asked.method).Options)
+    ]
+    said = method_config(asked.method).ablation
+    for flag, values in asked.changes.items():
+        option = said.flags.get(flag, flag.replace("-", "_"))
+        if option not in known:
+            raise BadInput(
+                f"the method '{asked.method}' has no option for --{flag}",
+                hint=nearest_names(
+                    flag, [*said.flags, *(name.replace("_", "-") for name in known)]
+                ),
+            )
+        yield [
+            _Step(f"{flag}={text}", said.implied.get(option, {}).get(text, {}) | {option: value})
+            for text in values
+            for value in [yaml.safe_load(text)]
+        ]
+    if asked.without:
+        for part in asked.without:
+            if part not in said.without:
+                raise BadInput(
+                    f"'{part}' is no part of {asked.method} that can be removed",
+                    hint=nearest_names(part, said.without) if said.without else "it has none",
+                )
+        yield [
+            *([_Step("", {})] if asked.changes and asked.grid == "full" else []),
+            *(_Step(f"without {part}", said.without[part]) for part in asked.without),
+        ]
+
+
+def _combined(axes: Sequence[Sequence[_Step]], grid: Grid) -> Iterator[list[_Step]]:
+    """The variants: all combinations, or every change by itself."""
+    if grid == "single":
+        yield from ([step] for axis in axes for step in axis)
+        return
+    for steps in product(*axes):
+        yield [step for step in steps if step.label]

@@ -1,0 +1,265 @@
+"""The commands that compute or draw tables: options and messages, no logic."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from bench import options
+
+if TYPE_CHECKING:
+    from bench.commands import Request
+
+_out = options.out("Folder for results, weights and tables.")
+
+
+def _together(*given: Callable[..., Any]) -> Callable[..., Any]:
+    """Options in the order in which the help shows them."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(given):
+            command = option(command)
+        return command
+
+    return add
+
+
+# What `run` and `report` must agree on, since it decides which cells a table holds.
+_of_tables = _together(
+    click.option(
+        "--methods",
+        type=options.Names(),
+        help="Only these columns of the table, or methods; `method:preset` for another preset.",
+    ),
+    options.datasets,
+    options.seeds,
+    options.budget("How long to train."),
+    options.metrics,
+    options.protocol,
+    options.checkpoints,
+    click.option("--by", type=click.Choice(("action",)), help="A column for each action besides."),
+    options.selection,
+    options.data,
+    options.device,
+    options.plugin,
+    _out,
+    options.long_form,
+)
+# What only matters where something is computed.
+_of_runs = _together(options.redo, options.workers, options.track)
+# What `ablate` and `sweep` share with `run`: they make their tables themselves.
+_of_studies = _together(
+    options.seeds,
+    options.budget("How long to train."),
+    options.metrics,
+    options.selection,
+    options.data,
+    options.device,
+    options.plugin,
+    _out,
+    options.long_form,
+    _of_runs,
+)
+
+
+@click.command()
+@click.argument("table")
+@_of_tables
+@_of_runs
+def run(table: str, **given: Any) -> None:
+    """Compute a table: `bench run table3`, or `all` of them. What is stored is not redone."""
+    _tables(table, given)
+
+
+@click.command()
+@click.argument("table")
+@_of_tables
+def report(table: str, **given: Any) -> None:
+    """Draw a table (or `all`) from stored results, computing nothing. Takes `run`'s options."""
+    _tables(table, {**given, "compute": False, "track": False})
+
+
+def _tables(table: str, given: dict[str, Any]) -> None:
+    from bench.commands import Request
+    from bench.config import table_names
+
+    long_form = given.pop("long_form")
+    names = table_names() if table == "all" else [table]
+    _show(
+        [Request(table=name, command=_redrawing(name), **given) for name in names],
+        long_form=long_form,
+    )
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    epilog="Every option of the method is a flag with one or more values, such as --rt 1,4 or "
+    "--depth 2,4; `bench ablate --list` names them.",
+)
+@click.option("--method", default="mixsynthformer", show_default=True, help="Whose options.")
+@click.option("--preset", help="Preset of the baseline. Default: the budget's.")
+@click.option(
+    "--without", type=options.Names(), default=(), help="Parts to remove, each in a row of its own."
+)
+@click.option(
+    "--grid",
+    type=click.Choice(("full", "single")),
+    default="full",
+    show_default=True,
+    help="All combinations of the values, or one change at a time.",
+)
+@click.option(
+    "--datasets", "--dataset", "datasets", type=options.Names(), help="Default: h36m-fcn."
+)
+@click.option("--interval", type=click.IntRange(1), default=10, show_default=True, help="K.")
+@click.option("--intervals", type=click.IntRange(1), help="Q. Default: the preset's.")
+@click.option("--protocol", help="Default: the task's usual one.")
+@click.option("--name", help="Name of the files written. Default: ablate-METHOD.")
+@click.option("--list", "listing", is_flag=True, help="Name the method's flags and parts.")
+@_of_studies
+@click.pass_context
+def ablate(context: click.Context, **given: Any) -> None:
+    """Vary options of a method against its default: `bench ablate --rt 1,4 --rs 1,4`."""
+    from bench import ablation, registry
+    from bench.commands import Request
+
+    for plugin in given["plugins"]:
+        registry.load_plugin(plugin)
+    method = given.pop("method")
+    if given.pop("listing"):
+        for line in ablation.listed(method):
+            click.echo(line)
+        return
+    asked = ablation.Asked(
+        method=method,
+        changes=ablation.parsed(context.args),
+        budget=given["budget"],
+        **{
+            name: given.pop(name)
+            for name in ("preset", "without", "grid", "interval", "intervals", "protocol")
+        },
+        datasets=given.pop("datasets") or (ablation.usual_dataset(method),),
+        metrics=given.pop("metrics"),
+    )
+    long_form, name = given.pop("long_form"), given.pop("name") or f"ablate-{method}"
+    request = Request(table=name, config=ablation.table(asked), command=_typed(), **given)
+    _show([request], long_form=long_form)
+
+
+@click.command()
+@click.option(
+    "--interval",
+    default="2:20",
+    show_default=True,
+    help="Values of K: FIRST:LAST[:STEP] or a list.",
+)
+@click.option("--methods", type=options.Names(), help="Default: those of Table 3 but MCT.")
+@click.option("--dataset", default="h36m-fcn", show_default=True, help="The dataset.")
+@click.option(
+    "--frames", type=click.IntRange(2), default=101, show_default=True, help="Window length, about."
+)
+@click.option("--protocol", default="deciwatch", show_default=True, help="See `run`.")
+@click.option("--name", help="Name of the files written. Default: sweep-DATASET.")
+@_of_studies
+def sweep(**given: Any) -> None:
+    """Error and cost against the sampling interval K, as table and figure."""
+    from bench import sweep as sweeping
+    from bench.commands import Request
+
+    dataset = given.pop("dataset")
+    config = sweeping.table(
+        dataset,
+        sweeping.parsed(given.pop("interval")),
+        given.pop("methods"),
+        frames=given.pop("frames"),
+        protocol=given.pop("protocol"),
+        metrics=given.pop("metrics"),
+        plugins=given["plugins"],
+    )
+    long_form, name = given.pop("long_form"), given.pop("name") or f"sweep-{dataset}"
+    request = Request(table=name, config=config, command=_typed(), **given)
+    for outcome in _show([request], long_form=long_form):
+        for path in sweeping.draw(outcome.table, request.out):
+            click.echo(path)
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--format",
+    "formats",
+    type=options.Names(),
+    default="tex",
+    show_default=True,
+    help="Any of tex, md, csv.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Folder that tables were run into.",
+)
+@options.out("Folder for the tables.")
+@options.style
+def tables(names: tuple[str, ...], formats: tuple[str, ...], **given: Any) -> None:
+    """Write all tables that have results: `bench tables --format tex --out paper/`."""
+    from bench.gathering import gather
+
+    results, out = given.pop("results"), given.pop("out")
+    for path in gather(names, formats, results, out, options.styled(**given)):
+        click.echo(path)
+
+
+def _show(requests: Sequence[Request], *, long_form: bool) -> list[Any]:
+    """Run and print tables one after another; exit with 1 where cells failed."""
+    from rich.console import Console
+
+    from bench.commands import run_table
+    from bench.progress import Shown
+    from bench.report.terminal import show
+
+    outcomes = []
+    for number, request in enumerate(requests):
+        with Shown(Console(stderr=True)) as progress:
+            outcome = run_table(request, progress)
+        if number:
+            click.echo()
+        show(outcome.table, Console(), long=long_form)
+        for warning in outcome.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        outcomes.append(outcome)
+    failed = sum(outcome.failed for outcome in outcomes)
+    if failed:
+        cells = "1 cell" if failed == 1 else f"{failed} cells"
+        click.echo(f"{cells} failed; the same command with --redo failed tries again", err=True)
+        sys.exit(1)
+    return outcomes
+
+
+def _redrawing(table: str) -> str:
+    """The `report` command that draws a table of the running command again."""
+    context = click.get_current_context()
+    words = ["bench", "report", table]
+    for parameter in report.params:
+        name = parameter.name or ""
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if isinstance(parameter, click.Argument) or not typed:
+            continue
+        given = context.params[name]
+        values = given if parameter.multiple else [given]
+        for value in values:
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            words += [parameter.opts[0]] if value is True else [parameter.opts[0], text]
+    return shlex.join(words)
+
+
+def _typed() -> str:
+    """The running command as it was typed: nothing stored is computed again by it."""
+    return shlex.join(["bench", *sys.argv[1:]])

@@ -1,0 +1,42 @@
+"""Every table that has results, written for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import plans, report
+from bench.contracts import BadInput
+from bench.report.style import Style
+from bench.results import Results
+
+
+def gather(
+    names: Sequence[str], formats: Sequence[str], results: Path, out: Path, style: Style
+) -> list[Path]:
+    """Write the tables of an output folder that have a result; returns the files.
+
+    names: of tables, none for all that were run into the folder `results`. BadInput when a named
+    one was not run there, and when no table has a result.
+    """
+    paths = {path.stem: path for path in plans.kept(results)}
+    for name in names:
+        if name not in paths:
+            raise BadInput(
+                f"'{name}' was not run into this folder",
+                file=results,
+                found=", ".join(paths) or "no table",
+                hint=f"bench run {name} --out {results}",
+            )
+    written: list[Path] = []
+    stored = Results(results)
+    for path in [paths[name] for name in names] or paths.values():
+        plan = plans.load(path)
+        found = [result for cell in plan.cells if (result := stored.get(cell)) is not None]
+        if any(result.status == "done" for result in found):
+            written += report.write(plan.drawn(found), out, formats=formats, style=style)
+    if not written:
+        raise BadInput(
+            "no table has results", file=results, hint="bench run computes them; see --results"
+        )
+    return written

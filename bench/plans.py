@@ -1,0 +1,110 @@
+"""Plans of tables, kept beside their results: `FOLDER/plans/NAME.json`.
+
+With one, a table is drawn again from stored results alone: without its data, its flags or its
+specification.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench import config as configs
+from bench.config import TableConfig, parse
+from bench.contracts import BadInput
+from bench.files import write_whole
+from bench.results import Cell, Planned, Result
+
+if TYPE_CHECKING:
+    from bench.report.table import Run, Table
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table and every cell in it.
+
+    every_frame: methods that see the estimator at every frame; missing: why datasets could not be
+    opened, by name; by: 'action' for a row for each action; command: what draws the table again.
+    """
+
+    name: str
+    config: TableConfig
+    planned: tuple[Planned, ...]
+    every_frame: tuple[str, ...] = ()
+    missing: Mapping[str, str] | None = None
+    by: Literal["action"] | None = None
+    command: str = ""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell once."""
+        return list({place.cell.key: place.cell for place in self.planned}.values())
+
+    def drawn(self, results: Iterable[Result], run: Run | None = None) -> Table:
+        """The table with these results; BadInput by action when recordings are not named so."""
+        from bench.report.build import build
+
+        return build(
+            self.name,
+            self.config,
+            list(results),
+            planned=self.planned,
+            datasets={r.dataset: configs.dataset_config(r.dataset) for r in self.config.rows},
+            every_frame=self.every_frame,
+            missing=self.missing or {},
+            by=self.by,
+            run=run,
+        )
+
+
+def save(plan: Plan, folder: Path) -> Path:
+    """Keep a plan in an output folder; BadInput when it cannot be written."""
+    said = {
+        "format": FORMAT,
+        "config": plan.config.model_dump(mode="json"),
+        "planned": [asdict(place) for place in plan.planned],
+        "every_frame": list(plan.every_frame),
+        "missing": dict(plan.missing or {}),
+        "by": plan.by,
+        "command": plan.command,
+    }
+    path = folder / "plans" / f"{plan.name}.json"
+    text = json.dumps(said, indent=1, sort_keys=True)
+    write_whole(path, text, what="a plan", hint="make room; the same command goes on from there")
+    return path
+
+
+def load(path: Path) -> Plan:
+    """The plan in a file; BadInput when it is not one."""
+    try:
+        said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if said["format"] != FORMAT:
+            raise BadInput("another format", file=path, found=said["format"], expected=FORMAT)
+        planned = tuple(
+            Planned(place["row"], place["column"], Cell(**place["cell"]))
+            for place in said["planned"]
+        )
+        config = parse(said["config"], TableConfig, path)
+        return Plan(
+            path.stem,
+            config,
+            planned,
+            tuple(said["every_frame"]),
+            said["missing"],
+            said["by"],
+            said["command"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            "not the plan of a table", file=path, found=repr(error), hint="run the table again"
+        ) from error
+
+
+def kept(folder: Path) -> list[Path]:
+    """The plans of an output folder, by name."""
+    return sorted((folder / "plans").glob("*.json"))
