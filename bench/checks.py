@@ -113,8 +113,8 @@ class Subject:
         """Of all frames (B, frames, P) those that the method may see, as a view."""
         if isinstance(self.geometry, Span):
             return frames[:, : self.geometry.history]
-        refines = registry.kind(self.method) == "refiner"
-        return frames if refines else frames[:, :: self.geometry.interval]
+        every = registry.sees(self.method) == "frames"
+        return frames if every else frames[:, :: self.geometry.interval]
 
     def given(self) -> Tensor:
         """What the harness would hand to the method, of a few clips: a copy of what it sees."""

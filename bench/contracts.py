@@ -134,8 +134,8 @@ Geometry = Window | Span
 class Samples(Protocol):
     """What is given and what is wanted, for one split, as closed-form methods may read it.
 
-    Recovery: keyframes (B, Q+1, P) and truth (B, T, P); prediction: history (B, H, P) and future
-    (B, F, P).
+    Recovery: keyframes (B, Q+1, P), or for a refiner every frame (B, T, P), and truth (B, T, P),
+    with missed detections filled in; prediction: history (B, H, P) and future (B, F, P).
     """
 
     def __len__(self) -> int:
@@ -180,7 +180,11 @@ class Recovery(Method, Protocol):
 
 @runtime_checkable
 class Refiner(Method, Protocol):
-    """A method that sees the estimator's output at every frame: a reference, not a rival."""
+    """A method that sees the estimator's output at every frame: a reference, not a rival.
+
+    It may be `Fitted` or `Trainable` too. Missed detections are then filled in as keyframes' are;
+    one that learns nothing is given them as they are, as NaN.
+    """
 
     def refine(self, frames: Tensor) -> Tensor:
         """(B, T, P) detected frames in model space -> (B, T, P) refined frames, same dtype."""

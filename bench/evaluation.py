@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.contracts import Method, Recovery, Refiner, Window
-from bench.data.clips import Array, Dataset, Split
+from bench.contracts import Fitted, Method, Recovery, Refiner, Trainable, Window
+from bench.data.body import Shapes
+from bench.data.clips import Array, Clip, Dataset, Split
 from bench.data.missing import fill_missing
 from bench.data.windows import Windows, model_space
 from bench.protocols import FULL, Protocol, merge
@@ -58,6 +59,7 @@ def evaluate(
             space=dataset.space,
             image=clip.image,
             box=None if clip.box is None else _padded(clip.box, lack)[:length],
+            shapes=_shapes(dataset, clip, length, device),
         )
         scores.append(ClipScore(clip.name, clip.recording, length, score))
         frames += length
@@ -80,28 +82,31 @@ def evaluate(
 def recover(method: Method, poses: Tensor, starts: NDArray[np.int64], window: Window) -> Tensor:
     """Recover the windows of one clip: (F, P) poses, (N,) starts -> (N, T, P).
 
-    A recovery method is handed the keyframes and nothing else.
+    A recovery method is handed the keyframes and nothing else, a refiner every frame. Missed
+    detections are filled in, except for a refiner that learns nothing: the estimator itself has to
+    show what it missed.
     """
     first = torch.from_numpy(starts).to(poses.device)[:, None]
-    step = 1 if isinstance(method, Refiner) else window.interval
+    refines = isinstance(method, Refiner)
+    fills = not refines or isinstance(method, (Fitted, Trainable))
+    step = 1 if refines else window.interval
     index = first + torch.arange(0, window.frames, step, device=poses.device)
     parts = []
     for part in torch.split(index, _BATCH):
-        if isinstance(method, Refiner):
-            parts.append(method.refine(poses[part]))
-        elif isinstance(method, Recovery):
-            parts.append(method.recover(fill_missing(poses[part], window.dims)))
-        else:
-            raise TypeError(f"{type(method).__name__} has neither recover nor refine")
+        given = poses[part]
+        parts.append(_applied(method, fill_missing(given, window.dims) if fills else given))
     return torch.cat(parts)
 
 
 @torch.no_grad()
-def window_error(method: Recovery, source: Windows, most: int | None) -> float:
-    """Mean joint distance over a split's windows, unmerged, in model space: what selection sees."""
+def window_error(method: Recovery | Refiner, source: Windows, most: int | None) -> float:
+    """Mean joint distance over a split's windows, unmerged, in model space: what selection sees.
+
+    source: holds every frame where the method is a refiner.
+    """
     total, count = 0.0, 0
-    for keyframes, truth in source.batches(_BATCH, most):
-        error = method.recover(keyframes) - truth
+    for given, truth in source.batches(_BATCH, most):
+        error = _applied(method, given) - truth
         distance = error.view(*error.shape[:2], -1, source.window.dims).norm(dim=-1)
         total += float(distance.sum(dtype=torch.float64))
         count += distance.numel()
@@ -118,8 +123,35 @@ def full_rate(dataset: Dataset, split: Split = "test") -> dict[str, float]:
             space=dataset.space,
             image=clip.image,
             box=clip.box,
+            shapes=_shapes(dataset, clip, clip.frames, "cpu"),
         )
         for clip in dataset.clips[split]
+    )
+
+
+def _applied(method: Method, given: Tensor) -> Tensor:
+    """What a method makes of keyframes (B, Q+1, P), or of frames (B, T, P): (B, T, P)."""
+    if isinstance(method, Refiner):
+        return method.refine(given)
+    if isinstance(method, Recovery):
+        return method.recover(given)
+    raise TypeError(f"{type(method).__name__} has neither recover nor refine")
+
+
+def _shapes(dataset: Dataset, clip: Clip, length: int, device: str) -> Shapes | None:
+    """What makes bodies of a clip's first `length` frames, zeros behind its last.
+
+    A prediction has the shape detected at every frame, though its pose comes from the keyframes
+    (spec 3.7 q15).
+    """
+    if dataset.body is None or clip.detected_shape is None or clip.truth_shape is None:
+        return None
+    lack = max(length - clip.frames, 0)
+    return Shapes(
+        dataset.body,
+        _padded(clip.detected_shape, lack)[:length],
+        _padded(clip.truth_shape, lack)[:length],
+        device,
     )
 
 

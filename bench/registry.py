@@ -23,7 +23,8 @@ from bench.contracts import FOREIGN_ERRORS, BadInput, Geometry, Method, Span
 
 GROUP = "bench.methods"
 
-Kind = Literal["fixed", "fitted", "trainable", "refiner"]
+Kind = Literal["fixed", "fitted", "trainable"]
+Sight = Literal["keyframes", "frames", "history"]
 
 # A method's name becomes part of file names and of `method:preset`.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -126,13 +127,19 @@ def build(method: str | type[Method], options: Mapping[str, Any], geometry: Geom
 
 
 def kind(method: str | type[Method]) -> Kind:
-    """How the harness treats a method, from what its class can do."""
+    """How a method learns, from what its class can do: not at all, by `fit`, or by its `loss`."""
     cls = method_class(method)
-    if hasattr(cls, "refine"):
-        return "refiner"
     if hasattr(cls, "loss"):
         return "trainable"
     return "fitted" if hasattr(cls, "fit") else "fixed"
+
+
+def sees(method: str | type[Method]) -> Sight:
+    """What a method is given: keyframes, every frame of a window (a refiner), or a history."""
+    cls = method_class(method)
+    if hasattr(cls, "predict"):
+        return "history"
+    return "frames" if hasattr(cls, "refine") else "keyframes"
 
 
 def task(method: str | type[Method]) -> Task:

@@ -51,7 +51,8 @@ class Windows:
 
     detected, truth: (N, P) float32 with the clips end to end, a clip shorter than T padded with
     zeros; starts: (n,) first frames; most: at most so many windows, evenly spread, when they are
-    read by `batches`. A `bench.contracts.Samples`.
+    read by `batches`; every_frame: give all detected frames, as a refiner sees them, in place of
+    keyframes. A `bench.contracts.Samples`.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Windows:
         device: str = "cpu",
         *,
         most: int | None = None,
+        every_frame: bool = False,
     ) -> None:
         clips = dataset.clips[split]
         if not clips:
@@ -73,8 +75,8 @@ class Windows:
         starts = training_starts([clip.frames for clip in clips], window)
         self.starts = torch.from_numpy(starts).to(device)
         self._incomplete = bool(torch.isnan(self.detected).any())
-        self._key = torch.arange(0, window.frames, window.interval, device=device)
         self._all = torch.arange(window.frames, device=device)
+        self._given = self._all if every_frame else self._all[:: window.interval]
 
     def __len__(self) -> int:
         """How many windows one epoch draws."""
@@ -86,15 +88,15 @@ class Windows:
         return self.detected.device
 
     def gather(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Window numbers (B,) -> keyframes (B, Q+1, P) and truth (B, T, P)."""
+        """Window numbers (B,) -> keyframes (B, Q+1, P), or every frame, and truth (B, T, P)."""
         first = self.starts[index][:, None]
-        keyframes = self.detected[first + self._key]
+        given = self.detected[first + self._given]
         if self._incomplete:
-            keyframes = fill_missing(keyframes, self.window.dims)
-        return keyframes, self.truth[first + self._all]
+            given = fill_missing(given, self.window.dims)
+        return given, self.truth[first + self._all]
 
     def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (keyframes, truth) in a fixed order, at most `most` windows, evenly spread."""
+        """Yield (given, truth) in a fixed order, at most `most` windows, evenly spread."""
         count = min(limit for limit in (len(self), most, self.most) if limit is not None)
         index = torch.linspace(0, len(self) - 1, count, dtype=torch.float64).round().long()
         for part in torch.split(index.to(self.starts.device), size):

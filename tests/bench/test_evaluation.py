@@ -54,6 +54,24 @@ class Same:
         return frames
 
 
+class Louder(Same):
+    """A refiner that learns how much louder the truth is."""
+
+    def fit(self, train, validation):
+        given, truth = next(train.batches(100))
+        self.gain = float((truth * given).sum() / (given * given).sum())
+        return {}
+
+    def state_dict(self):
+        return {"gain": torch.tensor(self.gain)}
+
+    def load_state_dict(self, state):
+        self.gain = float(state["gain"])
+
+    def refine(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.gain * super().refine(frames)
+
+
 def score(method, data, name="deciwatch", **rest):
     return evaluate(method, data, "test", protocol(name), WINDOW, **rest)
 
@@ -125,6 +143,37 @@ def test_a_refiner_that_changes_nothing_scores_as_the_estimator():
     summary = protocol("deciwatch").summarise([one.values for one in scores])
     expected = full_rate(data)
     assert summary == pytest.approx({name: expected[name] for name in summary}, rel=1e-5)
+
+
+def test_what_a_refiner_misses_is_filled_in_if_it_learns():
+    one = clip("one", 11)
+    one.detected[:] = np.arange(11)[:, None, None]
+    one.detected[4:6, 3] = np.nan
+    plain, learned = Same(), Louder()
+    learned.load_state_dict({"gain": torch.ones(())})
+    for method in (plain, learned):
+        score(method, dataset(one))
+    # Filled from the frames around it, not from keyframes, which are 0, 5 and 10.
+    assert learned.shown[0][0, :, 9].tolist() == list(range(11))
+    assert plain.shown[0][0, :, 9].isnan().nonzero().flatten().tolist() == [4, 5]
+
+
+def test_a_refiner_learns_from_every_frame_and_is_selected_on_it():
+    one = clip("one", 40)
+    one.truth[:] = 2 * one.detected
+    source = Windows(dataset(one), "train", WINDOW, every_frame=True)
+    method = Louder()
+    method.fit(source, source)
+    assert method.gain == pytest.approx(2)
+    assert window_error(method, source, None) < 1e-6
+    assert method.shown[-1].shape[1:] == (11, 42)
+    method.load_state_dict({"gain": torch.ones(())})
+    joints = np.linalg.norm(one.detected, axis=-1).mean(1)
+    counts = np.zeros(40)
+    for start in source.starts.tolist():
+        counts[start : start + 11] += 1
+    expected = float((joints * counts).sum() / counts.sum())
+    assert window_error(method, source, None) == pytest.approx(expected, rel=1e-5)
 
 
 def test_what_is_padded_dropped_missed_and_sampled_is_counted():

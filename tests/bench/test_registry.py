@@ -71,8 +71,11 @@ def test_names_import_no_method() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("estimator", "refiner"),
+        ("estimator", "fixed"),
         ("cubic", "fixed"),
+        ("pchip", "fixed"),
+        ("kalman", "fitted"),
+        ("smoothnet", "trainable"),
         ("ridge", "fitted"),
         ("mixsynthformer", "trainable"),
         ("zero-velocity", "fixed"),
@@ -85,8 +88,28 @@ def test_kind(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "sees"),
+    [
+        ("estimator", "frames"),
+        ("smoothnet", "frames"),
+        ("smoothnet-linear", "keyframes"),
+        ("ridge", "keyframes"),
+        ("dct-ridge", "history"),
+    ],
+)
+def test_sees(name: str, sees: str) -> None:
+    assert registry.sees(name) == sees
+    assert registry.sees(registry.method_class(name)) == sees
+
+
+@pytest.mark.parametrize(
     ("name", "task"),
-    [("estimator", "recovery"), ("linear", "recovery"), ("zero-velocity", "prediction")],
+    [
+        ("estimator", "recovery"),
+        ("smoothnet", "recovery"),
+        ("linear", "recovery"),
+        ("zero-velocity", "prediction"),
+    ],
 )
 def test_task(name: str, task: str) -> None:
     assert registry.task(name) == task

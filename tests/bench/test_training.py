@@ -12,19 +12,21 @@ from bench.contracts import Window
 from bench.data.clips import Clip, Dataset
 from bench.data.skeletons import BODY_14
 from bench.data.windows import Windows
+from bench.evaluation import window_error
 from bench.training import Diverged, train
+from methods.smoothnet import SmoothNet, SmoothNetOptions
 
 WINDOW = Window(interval=5, intervals=2, joints=14, dims=3)
 
 
-def source(frames: int = 20, device: str = "cpu") -> Windows:
+def source(frames: int = 20, device: str = "cpu", every_frame: bool = False) -> Windows:
     """As many windows as frames."""
     rng = np.random.default_rng(3)
     poses = rng.normal(0, 0.3, (2, frames, 14, 3)).astype(np.float32)
     clip = Clip("a", "a", detected=poses[0], truth=poses[1])
     clips = {"train": (clip,), "validation": (clip,), "test": (clip,)}
     dataset = Dataset("d", "D", "E", "3d", 30, BODY_14, clips, "made here")
-    return Windows(dataset, "train", WINDOW, device)
+    return Windows(dataset, "train", WINDOW, device, every_frame=every_frame)
 
 
 class Slope(nn.Module):
@@ -203,6 +205,22 @@ def test_a_loss_that_is_not_finite_stops_early_and_says_so():
 def test_what_is_no_module_is_refused():
     with pytest.raises(TypeError, match=r"object is not a torch\.nn\.Module"):
         fit(object(), Training())
+
+
+def test_a_refiner_is_trained_and_selected_on_every_frame():
+    torch.manual_seed(0)
+    method = SmoothNet(SmoothNetOptions(16, 8, 1, dropout=0.0, residual=True), WINDOW)
+    windows = source(every_frame=True)
+    before = window_error(method, windows, None)
+    done = fit(
+        method,
+        Training(batch=10, lr=1e-2, windows=400),
+        windows=windows,
+        evaluations=2,
+        judge=lambda: window_error(method, windows, None),
+    )
+    # Detections are noise here, without a word about the truth: less of them is better.
+    assert done.curve[-1]["selection"] == window_error(method, windows, None) < 0.9 * before
 
 
 def test_weights_decay_when_asked_to():

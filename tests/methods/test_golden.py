@@ -15,6 +15,7 @@ from bench.contracts import Span, Window
 from methods import weights
 from methods.deciwatch import DeciWatch
 from methods.mixsynthformer import MixSynthFormer
+from methods.smoothnet import SmoothNet, SmoothNetOptions
 from methods.stsgcn import STSGCN
 
 SHARED = Path(os.environ.get("BENCH_SHARED", Path(__file__).resolve().parents[2] / "../shared"))
@@ -189,10 +190,21 @@ def test_stsgcn(path: Path) -> None:
     assert_close(1000 * predicted, golden.output["future_NTCV"].mT.flatten(2))
 
 
-@pytest.mark.xfail(reason="comes with its method", strict=True)
 @cases("smoothnet")
-def test_methods_to_come(path: Path) -> None:
-    __import__("methods.smoothnet")
+def test_smoothnet(path: Path) -> None:
+    golden = Golden(path)
+    width, frames = golden.shape("encoder.0.weight")
+    pose = golden.input.shape[1]
+    options = SmoothNetOptions(
+        width=width,
+        inner=golden.shape("res_blocks.0.linear1.weight")[0],
+        blocks=golden.layers("res_blocks"),
+    )
+    assert golden.meta["window"] == frames
+    model = built(SmoothNet(options, Window(1, frames - 1, pose, 1)), golden)
+    with torch.no_grad():
+        found = model.refine(golden.input.mT)
+    assert_close(found.mT, golden.output["smoothed_NCT"])
 
 
 def test_the_ratio_is_the_one_that_gives_every_width() -> None:

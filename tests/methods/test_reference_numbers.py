@@ -18,6 +18,7 @@ from methods import weights
 from methods.deciwatch import DeciWatch
 from methods.mixsynthformer import MixSynthFormer
 from methods.simlpe import SiMLPe
+from methods.smoothnet import SmoothNet, SmoothNetOptions
 from methods.stgagcn import STGAGCN
 from methods.stsgcn import STSGCN
 
@@ -340,6 +341,50 @@ def test_simlpe_output() -> None:
     with torch.no_grad():
         output = model.network(window_input(50, 66).transpose(0, 1)).transpose(0, 1)
     assert_row(output, (-5.41008, 348.3326, -0.0321688, 0.0915745, 0.0195705, -0.0592906))
+
+
+def smoothnet_shapes(T: int, R: int, B: int) -> Shapes:
+    shapes = linear("encoder.0", 512, T) | linear("decoder", T, 512)
+    for i in range(B):
+        shapes |= linear(f"res_blocks.{i}.linear1", R, 512)
+        shapes |= linear(f"res_blocks.{i}.linear2", 512, R)
+    return shapes
+
+
+# (R, B, tensors), (sum, abs-sum, [0], [7], [100], [-1])
+SMOOTHNET_ROWS = [
+    ((128, 5, 24), (23.99870, 137.0730, -0.0287663, -0.0018223, 0.0400158, 0.0599137)),
+    ((16, 1, 8), (430.61623, 1406.9088, 0.4677767, 0.2523735, 0.6224573, 0.3594549)),
+]
+
+
+@pytest.mark.parametrize(("case", "row"), SMOOTHNET_ROWS, ids=named)
+def test_smoothnet_output(case: tuple[int, ...], row: tuple[float, ...]) -> None:
+    """On (2, 51, 32): there, frames come last."""
+    R, B, tensors = case
+    shapes = smoothnet_shapes(32, R, B)
+    assert len(shapes) == tensors
+    options = SmoothNetOptions(inner=R, blocks=B)
+    model = SmoothNet(options, Window(1, 31, 17, 3)).eval()
+    weights.load(model, filled(shapes))
+    with torch.no_grad():
+        assert_row(model.refine(window_input(51, 32).mT).mT, row)
+
+
+# T, R, B, parameters
+SMOOTHNET_COUNTS = [
+    (32, 128, 5, 691_872),
+    (32, 16, 1, 50_224),
+    (100, 128, 5, 761_572),
+    (8, 128, 5, 667_272),
+    (8, 16, 1, 25_624),
+]
+
+
+@pytest.mark.parametrize(("T", "R", "B", "parameters"), SMOOTHNET_COUNTS)
+def test_smoothnet_parameters(T: int, R: int, B: int, parameters: int) -> None:
+    window = Window(1, T - 1, 17, 3)
+    assert counted(SmoothNet(SmoothNetOptions(inner=R, blocks=B), window)) == parameters
 
 
 # K, Q, P, C, L, r_t, r_s, parameters in all, parameters alive (None: not printed, "all")

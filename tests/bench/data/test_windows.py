@@ -91,6 +91,19 @@ def test_gather_is_slicing(frames):
             np.testing.assert_array_equal(got.numpy(), np.float32(wanted))
 
 
+def test_every_frame_is_gathered_when_asked_for():
+    clips = clips_3d(10, 4)
+    windows = windows_of(clips, every_frame=True)
+    frames, truth = windows.gather(torch.tensor([3, 10]))
+    np.testing.assert_array_equal(frames[0].numpy(), clips[0].detected[3:10].reshape(7, 6))
+    np.testing.assert_array_equal(frames[1, :4].numpy(), clips[1].detected.reshape(4, 6))
+    assert not frames[1, 4:].any()
+    # The truth, the order and the number of windows are those that other methods learn from.
+    _, other = windows_of(clips).gather(torch.tensor([3, 10]))
+    assert torch.equal(truth, other)
+    assert len(windows) == len(windows_of(clips))
+
+
 def test_gather_follows_the_order_asked_for():
     windows = windows_of(clips_3d(10))
     keyframes, truth = windows.gather(torch.tensor([3, 0]))
@@ -141,6 +154,14 @@ def test_a_missed_keyframe_is_filled_from_keyframes_and_not_from_what_lies_betwe
     wild[1::2] = 1e6
     other, _ = windows_of((replace(clip, detected=wild),)).gather(torch.tensor([0]))
     assert torch.equal(filled, other)
+
+
+def test_a_missed_frame_is_filled_from_its_neighbours_where_all_are_seen():
+    clip = missing_at(clips_3d(7)[0], (3, 1), (6, 0))
+    filled, _ = windows_of((clip,), every_frame=True).gather(torch.tensor([0]))
+    between = (clip.detected[2, 1] + clip.detected[4, 1]) / 2
+    np.testing.assert_allclose(filled[0, 3, 3:].numpy(), between, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(filled[0, 6, :3].numpy(), clip.detected[5, 0])
 
 
 def test_what_is_missed_between_keyframes_touches_nothing():
