@@ -16,7 +16,6 @@ import yaml
 from bench import registry
 from bench.config import (
     Column,
-    Preset,
     Row,
     TableConfig,
     dataset_config,
@@ -95,7 +94,8 @@ def parsed(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
         values = tuple(part.strip() for part in value.split(",") if part.strip())
         if not values:
             raise BadInput(f"{flag} needs a value", expected=f"{flag} VALUE[,VALUE...]")
-        changes[flag.removeprefix("--")] = tuple(dict.fromkeys((*changes.get(flag, ()), *values)))
+        name = flag.removeprefix("--")
+        changes[name] = tuple(dict.fromkeys((*changes.get(name, ()), *values)))
     return changes
 
 
@@ -179,20 +179,17 @@ def _metrics_of(dataset: str) -> tuple[str, ...]:
     return (*errors, *_COSTS)
 
 
-def _axes(asked: Asked, preset: Preset) -> Iterator[list[_Step]]:
+def _axes(asked: Asked) -> Iterator[list[_Step]]:
     """What is varied: for each flag its values, and the parts to remove with 'none removed'."""
-    known = [
-        field.name for field in dataclasses.fields(registry.method_class(asked.method).Options)
-    ]
+    options = registry.method_class(asked.method).Options
+    known = {field.name.replace("_", "-"): field.name for field in dataclasses.fields(options)}
     said = method_config(asked.method).ablation
     for flag, values in asked.changes.items():
-        option = said.flags.get(flag, flag.replace("-", "_"))
-        if option not in known:
+        option = said.flags.get(flag) or known.get(flag.replace("_", "-"))
+        if option is None:
             raise BadInput(
                 f"the method '{asked.method}' has no option for --{flag}",
-                hint=nearest_names(
-                    flag, [*said.flags, *(name.replace("_", "-") for name in known)]
-                ),
+                hint=nearest_names(flag, [*said.flags, *known]) if known else "it has no options",
             )
         yield [
             _Step(f"{flag}={text}", said.implied.get(option, {}).get(text, {}) | {option: value})

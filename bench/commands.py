@@ -264,7 +264,7 @@ def _ready(request: Request, progress: Progress) -> _Ready:
 def _every_frame(config: TableConfig) -> tuple[str, ...]:
     """The methods of a table that see the estimator at every frame."""
     methods = dict.fromkeys(column.method for column in config.columns if column.method)
-    return tuple(method for method in methods if registry.kind(method) == "refiner")
+    return tuple(method for method in methods if registry.sees(method) == "frames")
 
 
 def _showing(config: TableConfig, metrics: tuple[str, ...]) -> TableConfig:

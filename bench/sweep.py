@@ -61,7 +61,7 @@ def table(
             hint="raise --frames",
         )
     said = read(assets() / "configs/sweeps.yaml", Sweeps)
-    columns = [_column(name, dataset) for name in methods or _METHODS]
+    columns = [_column(name) for name in methods or _METHODS]
     names = metrics or _METRICS[about.space]
     keys = [column.key for column in columns]
     rows = [
@@ -89,13 +89,13 @@ def table(
 
 
 def draw(table: Table, folder: Path) -> list[Path]:
-    """NAME.pdf, .svg and .png: a panel for each metric, a line for each method; returns the paths."""
+    """NAME.pdf, .svg and .png: a panel for each metric, a line for each method; the paths."""
     from bench.report.figure import against_interval
 
     return against_interval(table, folder)
 
 
-def _column(name: str, dataset: str) -> Column:
+def _column(name: str) -> Column:
     method, _, preset = name.partition(":")
     title = registry.method_class(method).title
     if preset:
