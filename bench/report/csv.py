@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.metrics import metric_info
-from bench.report.table import DatasetRow, Entry, Table
+from bench.report.style import PLAIN, Style, styled
+from bench.report.table import DatasetRow, Entry, State, Table
 
 _COUNTS = [
     "interval",
@@ -22,17 +23,19 @@ _COUNTS = [
 ]
 
 
-def csv(table: Table) -> str:
+def csv(table: Table, style: Style = PLAIN) -> str:
     """The table as CSV with a head line; an empty field where there is no value.
 
     Columns: docs/tables.md. Numbers are in the printed unit. An entry that was neither planned
-    nor published has no lines.
+    nor published has no lines. Of the style only what it says of stand-ins counts: nothing is
+    rounded or left out for its looks. BadInput when that leaves nothing.
     """
+    table = styled(table, Style(standins=style.standins))
     lines = [
         _line(table, row, entry, metric)
         for row, entry in table.entries
-        if entry.state != "absent" or entry.published
-        for metric in table.metrics
+        if entry.state not in ("absent", "quoted") or entry.published
+        for metric in table.metrics_of(row)
     ]
     frame = pd.DataFrame(lines)
     counts = [name for name in _COUNTS if name in frame]
@@ -47,11 +50,13 @@ def _line(table: Table, row: DatasetRow, entry: Entry, metric: str) -> dict[str,
     geometry = cell.geometry if cell else {}
     # Of one action's clips it is not known what was missed and left out.
     whole = scored if scored and not row.action else None
+    reasons: dict[State, str] = {"no data": row.missing, "quoted": entry.column.quoted}
     return {
         "dataset": row.dataset,
         "title": row.title,
         "action": row.action,
         "standin": row.standin,
+        "column": entry.column.key,
         "method": entry.column.method,
         "preset": cell.preset if cell else entry.column.preset,
         "label": entry.label,
@@ -70,7 +75,7 @@ def _line(table: Table, row: DatasetRow, entry: Entry, metric: str) -> dict[str,
         "gain_high": gain.high if gain else None,
         "published": entry.published.get(metric),
         "protocol": row.protocol,
-        "interval": row.geometry.get("interval"),
+        "interval": _interval(table, row),
         "intervals": geometry.get("intervals"),
         "history": geometry.get("history"),
         "future": geometry.get("future"),
@@ -85,5 +90,11 @@ def _line(table: Table, row: DatasetRow, entry: Entry, metric: str) -> dict[str,
         "padded": whole.padded if whole else None,
         "dropped": whole.dropped if whole else None,
         "status": entry.state,
-        "reason": entry.reason,
+        "reason": reasons.get(entry.state, entry.reason),
     }
+
+
+def _interval(table: Table, row: DatasetRow) -> int | None:
+    """K of a row of recovery: of its cells, or where it has none because the rows differ in it."""
+    apart = len({other.interval for other in table.rows}) > 1
+    return row.geometry.get("interval", row.interval if apart else None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from bench.metrics import METRICS, metric_info
+from bench.metrics import COSTS, METRICS, metric_info
+from bench.report.heads import base_of
+from bench.report.style import PLAIN, Style
 from bench.report.table import DatasetRow, Entry, Table
 from bench.results import Scored
 
@@ -14,6 +16,7 @@ _SELECTIONS = {
     "validation": "selected on validation",
     "test": "SELECTED ON TEST",
 }
+_INTERVAL = "half of the 95 % confidence interval of the mean over seeds"
 # How a cell's geometry is said, for all of them and for one that differs.
 _GEOMETRY = {
     "interval": ("K={}", "K={}"),
@@ -31,32 +34,41 @@ def heading(table: Table) -> str:
 
 def measure(table: Table) -> str:
     """`MPJPE mm (Accel mm/frame^2), lower is better`; without brackets where all lead."""
-    infos = [metric_info(metric) for metric in table.config.metrics]
-    said = [" ".join(part for part in parts if part) for parts in quantities(table.config.metrics)]
+    said = [" ".join(part for part in parts if part) for parts in quantities(table.metrics)]
     first, *rest = said
     if table.config.layout == "metrics":
         text = ", ".join(said)
     else:
         text = first + (f" ({', '.join(rest)})" if rest else "")
-    if len({info.better for info in infos}) == 1:
-        return f"{text}, {infos[0].better} is better"
+    better = which_better(table)
+    return f"{text}, {better}" if better else text
+
+
+def which_better(table: Table) -> str:
+    """`lower is better`: in all metrics, in the leading one or in each; costs go without saying."""
+    metrics = [metric for metric in table.metrics if metric not in COSTS]
+    ways = {metric_info(metric).better for metric in metrics}
+    if len(ways) < 2:
+        return f"{ways.pop()} is better" if ways else ""
     if table.config.layout == "metrics":
-        return f"{text}, {_each_better(table.config.metrics)}"
-    return f"{text}, {infos[0].label}: {infos[0].better} is better"
+        return _each_better(metrics)
+    info = metric_info(metrics[0])
+    return f"{info.label}: {info.better} is better"
 
 
 def quantities(metrics: Sequence[str]) -> list[tuple[str, str, str]]:
     """Label and unit of what is measured, and for which horizons: those of one metric together.
 
     Averaged up to a horizon or taken at it, as the protocol says: the wording holds for both.
+    Joint groups belong to their metric.
     """
     said: dict[str, list[str]] = {}
-    for metric in metrics:
+    for metric in map(base_of, metrics):
         base, _, horizon = metric.partition("@")
         if base in METRICS and horizon:
             said.setdefault(base, []).append(horizon)
         else:
-            said[metric] = []
+            said.setdefault(metric, [])
     return [
         (
             metric_info(name).label,
@@ -70,7 +82,7 @@ def quantities(metrics: Sequence[str]) -> list[tuple[str, str, str]]:
 def _each_better(metrics: Sequence[str]) -> str:
     """`higher is better in PCK@0.2, lower in MPJPE`."""
     labels: dict[str, list[str]] = {}
-    for metric in metrics:
+    for metric in dict.fromkeys(map(base_of, metrics)):
         info = metric_info(metric)
         labels.setdefault(info.better, []).append(info.label)
     (way, first), (other, rest) = labels.items()
@@ -100,32 +112,56 @@ def settings(table: Table) -> list[str]:
 
 
 def legend(
-    table: Table, best: str = "bold", second: str = "underlined", *, spread: bool = True
+    table: Table,
+    style: Style = PLAIN,
+    *,
+    best: str = "bold",
+    second: str = "underlined",
+    sign: str = "*",
+    spread: bool = True,
 ) -> str:
     """How to read an entry, as far as its marks and signs occur.
 
-    best, second: what they look like; spread: whether deviations over seeds are shown.
+    best, second, sign: what marks and a significant difference look like; spread: whether
+    deviations over seeds are shown.
     """
+    entries = [entry for _, entry in table.entries]
+    numbers = [number for entry in entries for number in entry.numbers.values()]
     parts = []
-    if any(entry.marks for _, entry in table.entries):
-        marks = f"{best}: best, {second}: second"
+    if any(entry.marks for entry in entries):
+        marks = f"{best}: best" + (f", {second}: second" if style.marks != "bold" else "")
         if table.config.layout == "metrics":
             marks += " of each column"
         if _sizes(table, "interval"):
             marks += ", of the methods that see only keyframes"
         parts.append(marks)
-    full = sorted({entry.label for _, entry in table.entries if not entry.keyframes})
+    full = sorted({entry.label for entry in entries if not entry.keyframes})
     if full:
         parts.append(f"{', '.join(full)}: the estimator at all frames, for reference")
-    if any(n.sd is not None for _, entry in table.entries for n in entry.numbers.values()):
+    if style.spread != "none" and any(number.sd is not None for number in numbers):
+        spreads = {"sd": "standard deviation over seeds", "ci": _INTERVAL}
         parts.append(
-            "+-: standard deviation over seeds"
+            f"+-: {spreads[style.spread]}"
             if spread
             else "standard deviations over seeds are in the CSV file"
         )
-    if any(entry.published for _, entry in table.entries):
+    if table.config.differences and any(number.gain for number in numbers):
+        parts.append(
+            f"minus {reference(table)}: the difference, with its 95 % interval over recordings"
+        )
+    if any(style.significant(number) for number in numbers):
+        parts.append(
+            f"{sign}: the 95 % interval of the difference to {reference(table)} leaves out 0"
+        )
+    if table.config.source and any(entry.published for entry in entries):
         parts.append(f"published: {table.config.source}")
     return "; ".join(parts)
+
+
+def reference(table: Table) -> str:
+    """What the column is called that differences are measured from."""
+    key = table.config.reference
+    return next((column.label or key for column in table.config.columns if column.key == key), key)
 
 
 def basis(table: Table) -> list[str]:
@@ -154,6 +190,22 @@ def standins(table: Table) -> str:
     )
 
 
+def quoted(table: Table) -> str:
+    """Which columns cannot be run here and why, or nothing without any."""
+    reasons: dict[str, list[str]] = {}
+    for column in table.config.columns:
+        if column.quoted:
+            reasons.setdefault(column.quoted, []).append(column.label or column.key)
+    said = "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in reasons.items())
+    return f"quoted, not run: {said}" if said else ""
+
+
+def missing(table: Table) -> list[str]:
+    """Which datasets are not there and why, each once."""
+    said = [f"no data: {row.title}: {row.missing}" for row in table.rows if row.missing]
+    return list(dict.fromkeys(said))
+
+
 def warnings(table: Table) -> list[str]:
     """What keeps the numbers from being what they seem: each a sentence, the gravest first."""
     said = []
@@ -176,14 +228,14 @@ def warnings(table: Table) -> list[str]:
         elif entry.state == "done" and entry.seeds < entry.planned:
             said.append(f"{entry.seeds} of {entry.planned} seeds: {where}: the others were not run")
         where = f"{entry.label} on {', '.join(table.heads(row))}"
-        if entry.state == "done" and (lacking := set(table.config.metrics) - set(entry.numbers)):
+        if entry.state == "done" and (lacking := set(row.metrics) - {*entry.numbers, *COSTS}):
             names = ", ".join(metric_info(metric).label for metric in sorted(lacking))
             said.append(f"no number: {where}: {names} is missing or not finite")
         if entry.scored is not None and _differs(entry.scored, row):
             said.append(f"scored on other frames: {where}: {_counts(entry.scored, row)}")
-    missing = [pair for pair in table.entries if pair[1].state == "not run"]
-    if missing:
-        said.append(f"not run: {_places(table, missing)}")
+    undone = [pair for pair in table.entries if pair[1].state == "not run"]
+    if undone:
+        said.append(f"not run: {_places(table, undone)}")
     if any(cell.limits.get("test_clips") for cell in table.cells):
         said.append("only some test clips were scored, to save time: a smoke test, not a result")
     # What befell a cell is true of every action it was scored on.
@@ -217,8 +269,8 @@ def ran(table: Table) -> str:
 
 def remarks(table: Table) -> list[str]:
     """Everything below the settings and the legend, in order, stand-ins excepted."""
-    weights = published_weights(table)
-    return [*basis(table), *([weights] if weights else []), *warnings(table), *notes(table)]
+    said = [*basis(table), published_weights(table), quoted(table), *missing(table)]
+    return [*filter(None, said), *warnings(table), *notes(table)]
 
 
 def duration(seconds: float) -> str:
@@ -287,19 +339,28 @@ def _sizes(table: Table, what: str) -> set[int]:
 
 
 def _geometries(table: Table, rows: Sequence[DatasetRow]) -> str:
-    """`, Q=10, MixSynthFormer Q=5`: of one dataset, what not all entries of the table share."""
+    """`, Q=10, MixSynthFormer Q=5`: of one dataset, what not all entries of the table share.
+
+    K is left out where rows differ in it, since their heads say it; what goes with K is said with
+    it: `, Q=50 for K=2, Q=10 for K=10`.
+    """
+    apart = len({row.interval for row in table.rows}) > 1
     said = []
     for what, (form, short) in _GEOMETRY.items():
-        usual = rows[0].geometry.get(what)
-        if usual is None or len(_sizes(table, what)) < 2:
+        if len(_sizes(table, what)) < 2 or (apart and what == "interval"):
             continue
-        said.append(form.format(usual))
-        said += [
-            f"{entry.label} {short.format(size)}"
-            for row in rows
-            for entry in row.entries
-            if entry.cell and (size := entry.cell.geometry.get(what, usual)) != usual
-        ]
+        known = [row for row in rows if what in row.geometry]
+        varies = len({row.geometry[what] for row in known}) > 1 and apart
+        for row in known:
+            of = f" for K={row.interval}" if varies else ""
+            said.append(form.format(row.geometry[what]) + of)
+        for row in known:
+            of = f" for K={row.interval}" if varies else ""
+            said += [
+                f"{entry.label} {short.format(size)}{of}"
+                for entry in row.entries
+                if entry.cell and (size := entry.cell.geometry[what]) != row.geometry[what]
+            ]
     return "".join(f", {part}" for part in dict.fromkeys(said))
 
 

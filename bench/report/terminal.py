@@ -9,53 +9,67 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from bench.metrics import metric_info
 from bench.report import sentences
 from bench.report.cells import (
+    SIGN,
+    Line,
     entry_piece,
     label,
     lines_of,
+    lines_shown,
     named,
     number_piece,
-    published_piece,
     stub,
 )
 from bench.report.grid import PLAIN, Column, Piece, blocks, fits
+from bench.report.heads import heads
 from bench.report.long import long_form
+from bench.report.style import PLAIN as UNSTYLED
+from bench.report.style import Style, styled
 from bench.report.table import Table
 
 _Grid = tuple[Column, list[Column]]
 
 
-def show(table: Table, console: Console, *, long: bool = False) -> None:
-    """Print a table: styled on a terminal, plain aligned lines in a pipe or a log."""
+def show(table: Table, console: Console, *, long: bool = False, style: Style = UNSTYLED) -> None:
+    """Print a table: styled on a terminal, plain aligned lines in a pipe or a log.
+
+    BadInput when the style leaves nothing of it.
+    """
     plain = not console.is_terminal or console.is_dumb_terminal
-    for line in draw(table, width=console.width, plain=plain, long=long):
+    for line in draw(table, width=console.width, plain=plain, long=long, style=style):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def draw(table: Table, *, width: int, plain: bool, long: bool = False) -> list[Text]:
+def draw(
+    table: Table, *, width: int, plain: bool, long: bool = False, style: Style = UNSTYLED
+) -> list[Text]:
     """The lines of a table that is at most `width` columns wide.
 
     plain: mark the best as **70.1** and the second as _70.9_ instead of by style; long: everything
-    that is known about every entry.
+    that is known about every entry. BadInput when the style leaves nothing of it.
     """
-    grid, spread = _grid(table, width, plain)
+    table = styled(table, style)
+    grid, spread = _grid(table, width, plain, style)
     if long:
-        body = [line for row in table.rows for line in long_form(table, row, width, plain)]
+        body = [line for row in table.rows for line in long_form(table, row, width, plain, style)]
     else:
         body = blocks(*grid, width, plain)
     edge = max((line.cell_len for line in body), default=0)
     lines = [*_title(table, width, edge), *body]
     lines.append(Text())
-    marks = (PLAIN["best"], PLAIN["second"]) if plain else ("bold", "underlined")
-    legend = sentences.legend(table, *marks, spread=spread or long)
+    best, second = (PLAIN["best"], PLAIN["second"]) if plain else ("bold", "underlined")
+    legend = sentences.legend(
+        table, style, best=best, second=second, sign=SIGN, spread=spread or long
+    )
     said = [" | ".join(sentences.settings(table)), legend]
     said += [sentences.standins(table), *sentences.remarks(table), sentences.ran(table)]
     for sentence in said:
@@ -83,73 +97,88 @@ def _title(table: Table, width: int, edge: int) -> list[Text]:
     ]
 
 
-def _grid(table: Table, width: int, plain: bool) -> tuple[_Grid, bool]:
+def _grid(table: Table, width: int, plain: bool, style: Style) -> tuple[_Grid, bool]:
     """The form that shows most in the width there is, and whether it has deviations."""
     if table.config.layout == "entries":
-        wide = _wide(table)
-        return (wide if fits(*wide, width, plain) else _tall(table)), True
-    first, others = _metrics(table, spread=table.with_spread)
+        wide = _wide(table, style)
+        return (wide if fits(*wide, width, plain) else _tall(table, style)), True
+    first, others = _metrics(table, style, spread=table.with_spread)
     spread = table.with_spread and all(
         fits(first, list(group), width, plain)
         for _, group in groupby(others, key=lambda column: column.group)
     )
-    return ((first, others) if spread else _metrics(table, spread=False)), spread
+    if not spread:
+        first, others = _metrics(table, style, spread=False)
+    return (first, _parted(first, others, width, plain)), spread
 
 
-def _wide(table: Table) -> _Grid:
+def _wide(table: Table, style: Style) -> _Grid:
     """Datasets as rows, methods as columns."""
     names: list[Piece] = []
     lines: list[list[Piece]] = []
     for row in table.rows:
-        names.append(Piece(named(table, row)))
-        lines.append([entry_piece(table, entry) for entry in row.entries])
-        if any(entry.published for entry in row.entries):
-            names.append(label("published"))
-            lines.append([published_piece(table, entry) for entry in row.entries])
+        numbers = [number for entry in row.entries for number in entry.numbers.values()]
+        known: dict[Line, bool] = {
+            "here": True,
+            "gain": any(number.gain for number in numbers),
+            "published": any(entry.published for entry in row.entries),
+        }
+        for line in lines_shown(table):
+            if known[line]:
+                names.append(Piece(named(table, row)) if line == "here" else label(table, line))
+                lines.append([entry_piece(table, entry, line, style) for entry in row.entries])
     cells = zip(*lines, strict=True)
     others = [
-        Column((Piece(label, "head"),), column)
-        for label, column in zip(table.labels, cells, strict=True)
+        Column((Piece(method, "head"),), column)
+        for method, column in zip(table.labels, cells, strict=True)
     ]
     return Column((Piece(""),), tuple(names)), others
 
 
-def _tall(table: Table) -> _Grid:
+def _tall(table: Table, style: Style) -> _Grid:
     """Methods as rows, datasets as columns."""
-    lines = lines_of(table, table.rows, "here", "published")
+    lines = lines_of(table, table.rows, lines_shown(table))
     others = []
     for place, row in enumerate(table.rows):
-        cells = [
-            entry_piece(table, row.entries[at])
-            if line == "here"
-            else published_piece(table, row.entries[at])
-            for at, line in lines
-        ]
-        heads = [Piece(head, "head") for head in table.heads(row)]
+        cells = [entry_piece(table, row.entries[at], line, style) for at, line in lines]
+        above = [Piece(head, "head") for head in table.heads(row)]
         if any(row.standin for row in table.rows):
-            heads.append(Piece("[stand-in]" if row.standin else ""))
-        others.append(Column(tuple(heads), tuple(cells), group=place))
+            above.append(Piece("[stand-in]" if row.standin else ""))
+        others.append(Column(tuple(above), tuple(cells), group=place))
     return stub(table, lines, others), others
 
 
-def _metrics(table: Table, *, spread: bool) -> _Grid:
+def _metrics(table: Table, style: Style, *, spread: bool) -> _Grid:
     """Methods as rows, every metric of every dataset as a column.
 
     spread: with deviations over seeds. The actions of one dataset under one protocol stand apart
     from those of others.
     """
-    lines = lines_of(table, table.rows, "here", "published")
+    lines = lines_of(table, table.rows, lines_shown(table))
+    above = [heads(row.metrics, style) for row in table.rows]
+    levels = max(len(labels) for said in above for labels in said)
     others = []
-    for place, row in enumerate(table.rows):
+    for place, (row, said) in enumerate(zip(table.rows, above, strict=True)):
         sign = "  [stand-in]" if row.standin else ""
         title, *rest = table.heads(row)
-        for number, metric in enumerate(table.config.metrics):
-            heads = [title + sign, *rest, metric_info(metric).label]
+        for number, metric in enumerate(row.metrics):
+            labels = ("",) * (levels - len(said[number])) + said[number]
             cells = [
-                number_piece(row.entries[at], metric, line, spread=spread, first=number == 0)
+                number_piece(row.entries[at], metric, line, style, spread=spread, first=not number)
                 for at, line in lines
             ]
-            pieces = tuple(Piece(head, "head") for head in heads)
+            pieces = tuple(Piece(head, "head") for head in (title + sign, *rest, *labels))
             part = table.place(row) if table.by_action else None
             others.append(Column(pieces, tuple(cells), group=place, part=part))
     return stub(table, lines, others), others
+
+
+def _parted(first: Column, others: Sequence[Column], width: int, plain: bool) -> list[Column]:
+    """Columns of which those below one head stay together where their row does not fit."""
+    columns: list[Column] = []
+    for place, group in groupby(others, key=lambda column: column.group):
+        members = list(group)
+        if not fits(first, members, width, plain):
+            members = [replace(column, group=(place, column.heads[:-1])) for column in members]
+        columns += members
+    return columns

@@ -32,6 +32,8 @@ _SPECIAL = {
     "\u2264": r"$\le$",
     "\u2265": r"$\ge$",
     "\u2192": r"$\to$",
+    "\u2191": r"$\uparrow$",
+    "\u2193": r"$\downarrow$",
     "\u00df": r"\ss{}",
     "\u00f8": r"\o{}",
     "\u00d8": r"\O{}",
@@ -66,6 +68,24 @@ def escape(text: str) -> str:
     """
     escaped = "".join(map(_escaped, unicodedata.normalize("NFC", text)))
     return re.sub("-(?=-)", "-{}", escaped)  # two hyphens would become a dash
+
+
+def sentence(text: str) -> str:
+    """A plain sentence with its variables, signs and thousands set as they should be."""
+    text = escape(text).replace("+-", r"$\pm$")
+    text = re.sub(r"\bTable (\d)", r"Table~\1", text)
+    text = re.sub(r"\b([KQ])=(\d+)", r"$\1=\2$", text)
+    return re.sub(r"(?<=\d) (?=\d{3}\b)", r"\\,", text)
+
+
+def raised(text: str) -> str:
+    """`mm/frame^2`, escaped, with its exponent raised."""
+    return re.sub(r"\\textasciicircum\{\}(\d)", r"\\textsuperscript{\1}", text)
+
+
+def small(text: str) -> str:
+    """Text in the size of published values and deviations."""
+    return rf"{{\scriptsize {text}}}"
 
 
 def _escaped(sign: str) -> str:
