@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from bench import __version__, options
-from bench.cli_run import ablate, report, run, sweep, tables
+from bench.cli_cost import cost
+from bench.cli_run import ablate, audit, report, run, sweep, tables
 from bench.cli_show import show
 
 
@@ -101,7 +102,7 @@ def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None
         click.echo(line)
 
 
-for command in (run, report, ablate, sweep, tables, show):
+for command in (run, report, ablate, sweep, tables, audit, cost, show):
     main.add_command(command)
 
 

@@ -217,6 +217,27 @@ def tables(names: tuple[str, ...], formats: tuple[str, ...], **given: Any) -> No
         click.echo(path)
 
 
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Folder that tables were run into.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(("text", "markdown")), default="text", show_default=True
+)
+def audit(names: tuple[str, ...], results: Path, form: str) -> None:
+    """Say of every published number whether it comes out here, and if not, why."""
+    from bench import audit as auditing
+
+    findings = auditing.audit(names, results)
+    for line in auditing.lines(findings, markdown=form == "markdown"):
+        click.echo(line)
+
+
 def _show(requests: Sequence[Request], *, long_form: bool) -> list[Any]:
     """Run and print tables one after another; exit with 1 where cells failed."""
     from rich.console import Console
