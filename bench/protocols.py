@@ -21,7 +21,10 @@ from torch import Tensor
 from bench import horizons, metrics
 from bench.config import Task, nearest_names
 from bench.contracts import BadInput, Window
+from bench.data import body
+from bench.data.body import Shapes
 from bench.data.clips import Array, Skeleton, Space, to_root
+from bench.data.skeletons import BODY_14
 from bench.horizons import HorizonProtocol
 from bench.metrics import Float
 from bench.stats import weighted_means
@@ -32,13 +35,16 @@ Score = dict[str, tuple[float, float]]
 _SPACE_METRICS: dict[Space, tuple[str, ...]] = {
     "3d": ("mpjpe", "pampjpe", "accel"),
     "2d": ("pck@0.2", "pck@0.1", "pck@0.05", "pixels"),
-    "6d": ("angle",),
+    "6d": ("angle", "mpjpe", "pampjpe", "accel", "mpvpe"),
 }
 _MM = 1000.0
 
 
 def space_metrics(space: Space) -> tuple[str, ...]:
-    """The metrics of a space, the leading one first; joint groups add `pck@A:GROUP` in 2D."""
+    """The metrics of a space, the leading one first; joint groups add `pck@A:GROUP` in 2D.
+
+    All of 6D but the first need a body model (docs/data.md).
+    """
     return _SPACE_METRICS[space]
 
 
@@ -99,24 +105,20 @@ class Protocol:
         space: Space,
         image: tuple[int, int] | None = None,
         box: Boxes | None = None,
+        shapes: Shapes | None = None,
     ) -> Score:
         """One clip's metrics: name -> (mean, what it counts for in the summary).
 
         prediction, truth: (F, J, D) in model space; image: (W, H) in pixels and box: (F, 4), both
-        for 2D only. Units as in `metrics.METRICS`, PCK as a share. Frames with NaN in a metric are
+        for 2D only; shapes: (F, 10) each and the body model, for 6D only, without which there are
+        angles alone. Units as in `metrics.METRICS`, PCK as a share. Frames with NaN in a metric are
         left out of it, and so is a metric without any frame; in PCK a missed joint is a wrong one.
         """
         if space == "3d":
-            pair = to_root(prediction, skeleton.root), to_root(truth, skeleton.root)
-            return _means(
-                {
-                    "mpjpe": metrics.mpjpe(*pair) * _MM,
-                    "pampjpe": metrics.pampjpe(*pair) * _MM,
-                    "accel": metrics.accel(*pair) * _MM,
-                }
-            )
+            return _means(_joint_errors(prediction, truth, skeleton.root))
         if space == "6d":
-            return _means({"angle": metrics.rotation_error(prediction, truth)})
+            errors = {"angle": metrics.rotation_error(prediction, truth)}
+            return _means(errors | (_body_errors(prediction, truth, shapes) if shapes else {}))
         if image is None or box is None:
             raise BadInput("a 2D clip needs an image size and boxes")
         pixels = np.array(image, np.float64)
@@ -139,6 +141,36 @@ class Protocol:
     def summarise(self, scores: Iterable[Mapping[str, tuple[float, float]]]) -> dict[str, float]:
         """The weighted mean over clips of every metric, from what `score` gave for each."""
         return weighted_means(scores)
+
+
+def _joint_errors(prediction: Array, truth: Array, root: tuple[int, ...]) -> dict[str, Float]:
+    """Errors in mm of each frame of joints (F, J, 3) in metres, both relative to their own root."""
+    pair = to_root(prediction, root), to_root(truth, root)
+    return {
+        "mpjpe": metrics.mpjpe(*pair) * _MM,
+        "pampjpe": metrics.pampjpe(*pair) * _MM,
+        "accel": metrics.accel(*pair) * _MM,
+    }
+
+
+def _body_errors(prediction: Array, truth: Array, shapes: Shapes) -> dict[str, Float]:
+    """Errors of the bodies that rotations (F, 24, 6) make, of each frame, in mm.
+
+    Joints are relative to their own root, vertices (mpvpe) are not moved (spec 3.4).
+    """
+    vertex, predicted, true = [], [], []
+    for part in body.chunks(len(truth)):
+        skin, joints = body.pose(
+            shapes.model, prediction[part], shapes.prediction[part], shapes.device
+        )
+        true_skin, true_joints = body.pose(
+            shapes.model, truth[part], shapes.truth[part], shapes.device
+        )
+        vertex.append(metrics.mpjpe(skin, true_skin) * _MM)
+        predicted.append(joints)
+        true.append(true_joints)
+    errors = _joint_errors(np.concatenate(predicted), np.concatenate(true), BODY_14.root)
+    return errors | {"mpvpe": np.concatenate(vertex)}
 
 
 def _means(values: Mapping[str, Float]) -> Score:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bench.config import DatasetConfig
+from bench.data.body import BodyModel
 from bench.data.clips import SPLITS, Clip, Dataset, Split
 from bench.data.skeletons import SKELETONS
 from bench.data.store import fingerprint
@@ -18,10 +19,12 @@ def assemble(
     *,
     standin: bool = False,
     notes: Iterable[str] = (),
+    body: BodyModel | None = None,
 ) -> Dataset:
     """A dataset of clips that were checked, with what its configuration says about it.
 
-    name: as in configs/datasets; the rest as in `Dataset`, the fingerprint made of the clips.
+    name: as in configs/datasets; the rest as in `Dataset`, the fingerprint made of the clips and
+    the body.
     """
     parts = {split: tuple(clips[split]) for split in SPLITS}
     return Dataset(
@@ -35,5 +38,6 @@ def assemble(
         origin=origin,
         standin=standin,
         notes=tuple(notes),
-        fingerprint=fingerprint((split, clip) for split in SPLITS for clip in parts[split]),
+        fingerprint=fingerprint(((s, clip) for s in SPLITS for clip in parts[s]), body),
+        body=body,
     )

@@ -16,7 +16,8 @@ from pathlib import Path
 from bench import config as configs
 from bench.config import DatasetConfig, Source
 from bench.contracts import BadInput
-from bench.data import deciwatch, expmap, h36m, store
+from bench.data import deciwatch, expmap, h36m, smpl, store
+from bench.data.clips import Dataset
 from bench.data.prepare import folder_for, prepare
 from bench.data.standin import standin
 
@@ -32,12 +33,16 @@ class NoData(BadInput):
 
 @dataclass(frozen=True)
 class Found:
-    """A place that holds a dataset: `layout` is deciwatch, h36m, expmap or stand-in."""
+    """A place that holds a dataset: `layout` is deciwatch, h36m, expmap or stand-in.
+
+    body: the folder of the body model that its rotations are of, where it is on this machine.
+    """
 
     layout: str
     root: Path | None
     source: Source | None
     words: str
+    body: Path | None = None
 
 
 def data_roots(given: Sequence[Path] = ()) -> tuple[Path, ...]:
@@ -72,7 +77,10 @@ def locate(name: str, roots: Sequence[Path]) -> Found:
         for source in config.sources:
             if source.layout == "deciwatch":
                 if deciwatch.holds(root, source):
-                    return Found("deciwatch", root, source, f"DeciWatch files in {root}")
+                    body = smpl.find(roots) if deciwatch.is_body(source) else None
+                    words = f"DeciWatch files in {root}"
+                    words += f", body model in {body}" if body else ""
+                    return Found("deciwatch", root, source, words, body)
             elif source.layout == "expmap":
                 place = expmap.find(root, source.dataset)
                 if place is not None:
@@ -121,12 +129,19 @@ def open_folder(
         return prepare(name, found.root, budget, device=device, say=say)
     if found.root is not None and found.source is not None:
         say(f"{name}: reading {found.words}")
-        load = expmap.load if found.layout == "expmap" else deciwatch.load
-        store.save(load(found.root, found.source, config, name), folder)
+        store.save(_read(found, found.root, found.source, config, name), folder)
     else:
         say(f"{name}: no data found, making its stand-in")
         store.save(standin(name, config), folder)
     return folder
+
+
+def _read(found: Found, root: Path, source: Source, config: DatasetConfig, name: str) -> Dataset:
+    """A dataset from the files of others."""
+    if found.layout == "expmap":
+        return expmap.load(root, source, config, name)
+    body = smpl.read(found.body) if found.body else None
+    return deciwatch.load(root, source, config, name, body)
 
 
 def prepared_budgets(name: str, root: Path) -> list[str]:
@@ -153,6 +168,7 @@ def _stamp(found: Found, config: DatasetConfig) -> str:
         raise TypeError("only files have a stamp")
     list_files = expmap.files if found.layout == "expmap" else deciwatch.files
     files = [path.resolve() for path in list_files(found.root, found.source)]
+    files += smpl.files(found.body) if found.body else ()
     seen = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return _digest(json.dumps([seen, config.model_dump_json()]))
 

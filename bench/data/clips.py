@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import BadInput
+
+if TYPE_CHECKING:
+    from bench.data.body import BodyModel
 
 Array = NDArray[np.float32]
 Space = Literal["3d", "2d", "6d"]
@@ -23,6 +26,9 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 DIMS: dict[Space, int] = {"3d": 3, "2d": 2, "6d": 6}
 UNITS: dict[Space, str] = {"3d": "m", "2d": "px", "6d": "-"}
+
+# How many numbers the shape of a body has.
+BODY_SHAPE = 10
 
 # No two joints of one body are further apart; catches millimetres read as metres.
 _LARGEST_BODY_M = 3.0
@@ -58,7 +64,8 @@ class Clip:
     name: unique in its dataset; recording: what was performed once (clips of one recording,
     seen by several cameras, are not independent); detected, truth: (T, J, D) float32 in the
     dataset's unit, NaN in `detected` marks a missed joint; image: width and height in pixels,
-    box: (T, 4) x1, y1, x2, y2 of the person in pixels (both 2D only).
+    box: (T, 4) x1, y1, x2, y2 of the person in pixels (both 2D only); detected_shape,
+    truth_shape: (T, 10) float32, the shape of the body whose rotations the poses are (6D only).
     """
 
     name: str
@@ -67,6 +74,8 @@ class Clip:
     truth: Array
     image: tuple[int, int] | None = None
     box: Array | None = None
+    detected_shape: Array | None = None
+    truth_shape: Array | None = None
 
     @property
     def frames(self) -> int:
@@ -86,7 +95,8 @@ class Dataset:
     name: as in configs/datasets; title: as in tables; estimator: what made `detected`; origin:
     where the data came from, in words for a caption; standin: synthetic clips in place of data
     that is not on this machine; notes: what every output must say (clips left out, overlaps);
-    fingerprint: changes when any number in the clips does.
+    fingerprint: changes when any number in the clips or the body does; body: what makes joint
+    positions of rotations, where the clips have shapes and the model is on this machine.
     """
 
     name: str
@@ -100,6 +110,7 @@ class Dataset:
     standin: bool = False
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    body: BodyModel | None = None
 
     @property
     def unit(self) -> str:
@@ -174,6 +185,8 @@ def check_clip(clip: Clip, skeleton: Skeleton, space: Space, file: object = None
         raise BadInput(
             "a detection is infinite", file=file, clip=clip.name, expected="NaN if missed"
         )
+    if space == "6d":
+        _check_shapes(clip, file)
     if space == "3d":
         reach = float(np.abs(to_root(clip.truth, skeleton.root)).max())
         if reach > _LARGEST_BODY_M:
@@ -203,6 +216,25 @@ def check_clip(clip: Clip, skeleton: Skeleton, space: Space, file: object = None
                 clip=clip.name,
                 expected="x1 < x2, y1 < y2",
             )
+
+
+def _check_shapes(clip: Clip, file: object) -> None:
+    """Raise BadInput unless shapes are there for both or neither, one row of 10 for each frame."""
+    if clip.detected_shape is None and clip.truth_shape is None:
+        return
+    expected = (clip.frames, BODY_SHAPE)
+    for what, shape in (("detected", clip.detected_shape), ("true", clip.truth_shape)):
+        if shape is None or shape.shape != expected:
+            raise BadInput(
+                f"the {what} body shapes have the wrong shape",
+                file=file,
+                clip=clip.name,
+                found=None if shape is None else shape.shape,
+                expected=expected,
+                hint="use detections and truth of the same release",
+            )
+    if clip.truth_shape is not None and not np.isfinite(clip.truth_shape).all():
+        raise BadInput("the true body shapes are not finite", file=file, clip=clip.name)
 
 
 def missed(dataset: Dataset, split: Split = "test") -> int:

@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,7 +22,18 @@ from numpy.typing import NDArray
 from bench.config import DatasetConfig, Source, nearest_names
 from bench.contracts import BadInput
 from bench.data.assembly import assemble
-from bench.data.clips import DIMS, Array, Clip, Dataset, Space, Split, check_clip, to_root
+from bench.data.body import BodyModel
+from bench.data.clips import (
+    BODY_SHAPE,
+    DIMS,
+    Array,
+    Clip,
+    Dataset,
+    Space,
+    Split,
+    check_clip,
+    to_root,
+)
 from bench.data.npz import read_npz
 from bench.data.rotations import axis_angle_to_sixd
 from bench.data.skeletons import SKELETONS
@@ -30,16 +41,21 @@ from bench.data.skeletons import SKELETONS
 _HINT = "docs/data.md says where to get it"
 _SPACES: dict[str, Space] = {"3d": "3d", "2d": "2d", "smpl": "6d"}
 _SMPL_JOINTS = 24
+_BARE = ("without the SMPL body model there is no joint or vertex error: docs/data.md",)
 
 
 @dataclass(frozen=True)
 class _Files:
-    """What the files of one dataset hold: `joints` per row, of which `order` is used."""
+    """What the files of one dataset hold: `joints` per row, of which `order` is used.
+
+    mean_shape: the truth has no shapes of bodies, and its bodies are of mean shape (spec 3.7 q14).
+    """
 
     estimators: tuple[str, ...]
     joints: int
     representations: tuple[str, ...]
     order: tuple[int, ...] | None = None
+    mean_shape: bool = False
 
 
 _DATASETS = {
@@ -50,7 +66,7 @@ _DATASETS = {
         ("3d", "smpl"),
         order=(6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10),
     ),
-    "aist": _Files(("spin",), 14, ("3d", "smpl")),
+    "aist": _Files(("spin",), 14, ("3d", "smpl"), mean_shape=True),
     "jhmdb": _Files(("simplepose",), 15, ("2d",)),
 }
 
@@ -185,14 +201,22 @@ def holds(root: Path, source: Source) -> bool:
     )
 
 
-def load(root: Path, source: Source, config: DatasetConfig, name: str) -> Dataset:
+def load(
+    root: Path,
+    source: Source,
+    config: DatasetConfig,
+    name: str,
+    body: BodyModel | None = None,
+) -> Dataset:
     """Read one dataset: training clips (about a tenth held out for validation) and test clips.
 
     root: a folder in which `find` finds the layout; source: which dataset, estimator and
-    representation; config: title, skeleton and frame rate; name: the dataset's name.
+    representation; config: title, skeleton and frame rate; name: the dataset's name; body: the
+    model that SMPL poses are rotations of.
     3D poses are made relative to the root joints, truth and detections each to their own; 2D poses
-    stay in pixels; SMPL poses become 6D rotations of 24 joints. BadInput names the file and clip
-    when one is missing, does not fit the dataset, or truth and detections do not belong together.
+    stay in pixels; SMPL poses become 6D rotations of 24 joints, with shapes. BadInput names the
+    file and clip when one is missing, does not fit the dataset, or truth and detections do not
+    belong together.
     """
     folder = find(root)
     if folder is None:
@@ -215,8 +239,14 @@ def load(root: Path, source: Source, config: DatasetConfig, name: str) -> Datase
         config,
         clips,
         f"the DeciWatch files of {source.dataset} with {source.estimator}",
-        notes=_notes(train, test, strange + more),
+        notes=_notes(train, test, strange + more) + (() if body or not is_body(source) else _BARE),
+        body=body,
     )
+
+
+def is_body(source: Source) -> bool:
+    """Whether a source's poses are rotations of a body, whose model `load` can be given."""
+    return source.representation == "smpl"
 
 
 def held_out(recordings: Iterable[str]) -> frozenset[str]:
@@ -292,9 +322,16 @@ def _read(
     truth_path, detected_path = _paths(folder, source.dataset, source.estimator, part)
     field = {"3d": "joints_3d", "2d": "joints_2d", "smpl": "pose"}[source.representation]
     flat = source.representation == "2d"
-    truth_keys = ("imgname", field, "imgshape", "bbox") if flat else ("imgname", field)
+    shape = ("shape",) if is_body(source) else ()
+    detected_keys = ("imgname", field, *shape)
+    mean_shape = _DATASETS[source.dataset].mean_shape
+    truth_keys = (
+        *("imgname", field),
+        *(("imgshape", "bbox") if flat else ()),
+        *(() if mean_shape else shape),
+    )
     truth = _columns(truth_path, truth_keys)
-    detected = _columns(detected_path, ("imgname", field))
+    detected = _columns(detected_path, detected_keys)
     total = len(truth["imgname"])
     if len(detected[field]) != total:
         raise BadInput(
@@ -314,14 +351,22 @@ def _read(
         name = _unused(video, taken)
         known = {key: _Entry(truth[key][index], key, truth_path, name) for key in truth_keys}
         seen = {key: _Entry(detected[key][index], key, detected_path, name) for key in detected}
+        poses = _poses(known[field], source, config)
         clip = Clip(
             name=name,
             recording=_recording(video, source.dataset),
             detected=_poses(seen[field], source, config),
-            truth=_poses(known[field], source, config),
+            truth=poses,
             image=known["imgshape"].image() if flat else None,
             box=known["bbox"].rows(4) if flat else None,
         )
+        if shape:
+            mean = np.zeros((len(poses), BODY_SHAPE), np.float32)
+            clip = replace(
+                clip,
+                detected_shape=seen["shape"].rows(BODY_SHAPE),
+                truth_shape=mean if mean_shape else known["shape"].rows(BODY_SHAPE),
+            )
         check_clip(clip, SKELETONS[config.skeleton], config.space, file=detected_path)
         if len(images) != clip.frames:
             raise known["imgname"].wrong("and poses differ in length", len(images), clip.frames)

@@ -1,4 +1,4 @@
-"""Reading .npz files that others wrote: data comes out, code never runs.
+"""Reading .npz and .npy files that others wrote: data comes out, code never runs.
 
 The DeciWatch release stores object arrays, which NumPy saves as pickles, and unpickling runs
 whatever a file asks for. Here a pickle may only name the few functions NumPy rebuilds arrays with,
@@ -19,7 +19,8 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-class _RefusedError(Exception):
-    """The pickle asks for something that is no array; the text says what."""
+class RefusedError(Exception):
+    """A pickle asks for something that is not accepted; the text says what."""
 
 
 def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -95,6 +96,36 @@ def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, NDArr
     return arrays
 
 
+def read_npy(path: Path) -> NDArray[Any]:
+    """The array of an .npy file, under the rules of `read_npz`; BadInput with the file."""
+    if not path.is_file():
+        raise BadInput("no such file", file=path, hint=_HINT)
+    with guarded(path):
+        return _parse(path.read_bytes())
+
+
+@contextmanager
+def guarded(path: Path, hint: str = "") -> Iterator[None]:
+    """Make what reading a damaged or hostile file raises a BadInput with the file.
+
+    hint: what to do about it, where the file is not one of those that DeciWatch's layout names.
+    """
+    try:
+        yield
+    except RefusedError as error:
+        raise BadInput(
+            "is refused",
+            file=path,
+            found=str(error),
+            expected="NumPy arrays only",
+            hint=hint or "do not trust this file",
+        ) from error
+    except _DAMAGE as error:
+        raise BadInput("cannot be read", file=path, found=_said(error), hint=hint or _HINT) from (
+            error
+        )
+
+
 def _check_member(member: zipfile.ZipInfo, again: bool, room: int, path: Path) -> None:
     problem = None
     if not member.filename.endswith(".npy"):
@@ -116,7 +147,7 @@ def _read_member(
         with archive.open(member) as stream:
             # Reading a given size keeps the decompressor within it, whatever the data expands to.
             return _parse(stream.read(member.file_size))
-    except _RefusedError as error:
+    except RefusedError as error:
         raise BadInput(
             f"key '{key}' is refused",
             file=path,
@@ -151,10 +182,10 @@ def _parse(content: bytes) -> NDArray[Any]:
         raise ValueError(f"negative length in shape {shape}")
     if dtype.hasobject:
         if dtype.kind != "O":
-            raise _RefusedError(f"an array of {dtype}")
-        return _Unpickler(content[stream.tell() :]).array(shape)
+            raise RefusedError(f"an array of {dtype}")
+        return ArrayPickle(content[stream.tell() :]).array(shape)
     if dtype.kind not in _PLAIN_KINDS or dtype.itemsize == 0:
-        raise _RefusedError(f"an array of {dtype}")
+        raise RefusedError(f"an array of {dtype}")
     there = len(content) - stream.tell()
     claimed = math.prod(shape) * dtype.itemsize
     if claimed != there:
@@ -171,7 +202,7 @@ class _Dtype:
         if isinstance(text, bytes):
             text = text.decode("ascii")
         if not isinstance(text, str) or not _DTYPE.match(text):
-            raise _RefusedError(f"dtype {_said(ValueError(text))}")
+            raise RefusedError(f"dtype {_said(ValueError(text))}")
         self.value: np.dtype[Any] = np.dtype("O" if text.startswith("O") else text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -179,7 +210,7 @@ class _Dtype:
         if isinstance(order, bytes):
             order = order.decode("ascii")
         if order not in ("<", ">", "|", "=") or any(part is not None for part in parts):
-            raise _RefusedError("a dtype with fields")
+            raise RefusedError("a dtype with fields")
         if order in ("<", ">"):
             self.value = self.value.newbyteorder(order)
 
@@ -187,7 +218,7 @@ class _Dtype:
 class _Array:
     """Stands in for numpy.ndarray while a pickle is read."""
 
-    def __init__(self, owner: _Unpickler) -> None:
+    def __init__(self, owner: ArrayPickle) -> None:
         self._owner = owner
         self._value: NDArray[Any] | None = None
 
@@ -237,38 +268,65 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin-1" if encoding in ("latin1", "latin-1") else "ascii")
 
 
-class _Unpickler(pickle.Unpickler):
-    """Rebuilds one object array, or raises."""
+class Stub:
+    """Stands in for a function that a pickle names: it can be called, and nothing else."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Callable[..., object]) -> None:
+        self._run = run
+
+    def __call__(self, *given: object) -> object:
+        """What the function would have made."""
+        return self._run(*given)
+
+    def __setstate__(self, _: object) -> None:
+        raise RefusedError("a function with attributes")
+
+
+class ArrayPickle(pickle.Unpickler):
+    """Rebuilds one object array, or raises what `guarded` turns into BadInput.
+
+    content: the bytes of the pickle. A subclass that reads more than arrays adds to `opcodes` and
+    to `stubs`, the objects that the names in a pickle stand for here; whatever it adds must refuse
+    attributes by a `__setstate__` of its own, or check them there.
+    """
+
+    opcodes = _OPCODES
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="latin1")
         self._content = content
         self._room = _SHARING * len(content) + _SLACK
-        self._globals: dict[tuple[str, str], object] = {
+        self.stubs: dict[tuple[str, str], object] = {
             ("numpy", "ndarray"): _Array,
             ("numpy", "dtype"): _Dtype,
-            ("_codecs", "encode"): _encode,
+            ("_codecs", "encode"): Stub(_encode),
         }
         for package in ("numpy._core", "numpy.core"):
-            self._globals[f"{package}.multiarray", "_reconstruct"] = self._reconstruct
-            self._globals[f"{package}.multiarray", "scalar"] = _scalar
+            self.stubs[f"{package}.multiarray", "_reconstruct"] = Stub(self._reconstruct)
+            self.stubs[f"{package}.multiarray", "scalar"] = Stub(_scalar)
 
     def array(self, shape: tuple[int, ...]) -> NDArray[Any]:
         """The object array, which must have the shape its header gave."""
-        self._check_opcodes()
-        array = self.load()
+        array = self.checked()
         if not isinstance(array, _Array) or not array.value.dtype.hasobject:
-            raise _RefusedError("a value that is no object array")
+            raise RefusedError("a value that is no object array")
         if array.value.shape != shape:
             raise ValueError(f"shape {array.value.shape} where the header says {shape}")
         return array.value
 
+    def checked(self) -> object:
+        """The object of the pickle, once its opcodes were found harmless."""
+        self._check_opcodes()
+        return self.load()
+
     def find_class(self, module: str, name: str) -> Any:
         """Our replacement of a function that NumPy's pickles name; nothing is ever imported."""
         try:
-            return self._globals[module, name]
+            return self.stubs[module, name]
         except KeyError:
-            raise _RefusedError(f"the name {_said(ValueError(f'{module}.{name}'))}") from None
+            raise RefusedError(f"the name {_said(ValueError(f'{module}.{name}'))}") from None
 
     def resolve(self, element: object) -> object:
         """What an object array holds: an array, a string or a number; lists become arrays."""
@@ -277,14 +335,14 @@ class _Unpickler(pickle.Unpickler):
         elif isinstance(element, (list, tuple)):
             element = self._rectangle(element)
         elif not isinstance(element, (str, int, float, np.generic)):
-            raise _RefusedError(f"an element of type {type(element).__name__}")
+            raise RefusedError(f"an element of type {type(element).__name__}")
         if isinstance(element, np.ndarray):
             self._take(element.nbytes)
         return element
 
     def _reconstruct(self, kind: object, *_: object) -> _Array:
         if kind is not _Array:
-            raise _RefusedError("an array of an unknown class")
+            raise RefusedError("an array of an unknown class")
         return _Array(self)
 
     def _rectangle(self, rows: list[Any] | tuple[Any, ...]) -> NDArray[Any]:
@@ -301,7 +359,7 @@ class _Unpickler(pickle.Unpickler):
                 continue
             values = part if isinstance(part, (list, tuple)) else (part,)
             if not all(isinstance(value, (int, float, np.number)) for value in values):
-                raise _RefusedError("a list that holds more than numbers")
+                raise RefusedError("a list that holds more than numbers")
             width = max(width, len(values))
         self._take(8 * len(parts) * width)
         array = np.array(parts)
@@ -321,9 +379,9 @@ class _Unpickler(pickle.Unpickler):
         """
         end = 0
         for opcode, argument, position in pickletools.genops(self._content):
-            if opcode.name not in _OPCODES:
-                raise _RefusedError(f"the pickle opcode {opcode.name}")
-            if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(self._content):
+            if opcode.name not in self.opcodes:
+                raise RefusedError(f"the pickle opcode {opcode.name}")
+            if opcode.name in ("LONG_BINPUT", "PUT") and int(argument or 0) > len(self._content):
                 raise ValueError("a memo number beyond the file's size")
             end = position or 0
         if end != len(self._content) - 1:

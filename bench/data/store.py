@@ -1,8 +1,10 @@
 """Our own on-disk format: a folder per dataset, memory-mapped, without pickle, checked on load.
 
 `dataset.json` tells names, lengths and provenance; `SPLIT_detected.npy` and `SPLIT_truth.npy`
-hold (N, J, D) float32, clip after clip; `SPLIT_box.npy` (N, 4) float32 where there are boxes. Where
-every clip's detections are its truth (motion capture), `detected_is_truth` says so instead.
+hold (N, J, D) float32, clip after clip; `SPLIT_box.npy` (N, 4) float32 where there are boxes;
+`SPLIT_detected_shape.npy` and `SPLIT_truth_shape.npy` (N, 10) float32 where there are shapes of
+bodies, and `body_*.npy` the body model. Where every clip's detections are its truth (motion
+capture), `detected_is_truth` says so instead.
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.contracts import BadInput
-from bench.data.clips import DIMS, SPLITS, Array, Clip, Dataset, Split
+from bench.data.body import BodyModel, check_model
+from bench.data.clips import BODY_SHAPE, DIMS, SPLITS, Array, Clip, Dataset, Split
 from bench.data.skeletons import SKELETONS
 
 FORMAT = 1
+_SHAPES = ("detected_shape", "truth_shape")
 _FIELDS = ("name", "title", "estimator", "space", "fps", "origin", "standin", "fingerprint")
 
 
@@ -33,15 +38,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
 
 
-def fingerprint(clips: Iterable[tuple[Split, Clip]]) -> str:
-    """16 hexadecimal digits that change with any name, number or order in the clips."""
+def fingerprint(clips: Iterable[tuple[Split, Clip]], body: BodyModel | None = None) -> str:
+    """16 hexadecimal digits that change with any name, number or order in clips and body."""
     digest = hashlib.sha256()
     for split, clip in clips:
         head = [split, clip.name, clip.recording, list(clip.truth.shape), clip.image]
         digest.update(json.dumps(head).encode())
-        for poses in (clip.detected, clip.truth, clip.box):
-            if poses is not None:
-                digest.update(np.ascontiguousarray(poses, np.float32).data)
+        arrays = (clip.detected, clip.truth, clip.box, clip.detected_shape, clip.truth_shape)
+        for array in arrays:
+            if array is not None:
+                digest.update(np.ascontiguousarray(array, np.float32).data)
+    if body is not None:
+        digest.update(body.digest.encode())
     return digest.hexdigest()[:16]
 
 
@@ -52,6 +60,8 @@ def save(dataset: Dataset, folder: Path) -> None:
     try:
         temporary.mkdir(parents=True)
         same = all(clip.detected is clip.truth for split in SPLITS for clip in dataset.clips[split])
+        listed = [clip for split in SPLITS for clip in dataset.clips[split]]
+        shaped = dataset.space == "6d" and all(clip.truth_shape is not None for clip in listed)
         for split in SPLITS:
             clips = dataset.clips[split]
             if not same:
@@ -60,12 +70,19 @@ def save(dataset: Dataset, folder: Path) -> None:
             if dataset.space == "2d":
                 boxes = [clip.box for clip in clips if clip.box is not None]
                 _stack(temporary / f"{split}_box.npy", boxes)
+            for what in _SHAPES if shaped else ():
+                _stack(temporary / f"{split}_{what}.npy", [getattr(clip, what) for clip in clips])
+        if dataset.body is not None:
+            for what, array in dataset.body.arrays().items():
+                _stack(temporary / f"body_{what}.npy", [array])
         meta: dict[str, Any] = {field: getattr(dataset, field) for field in _FIELDS}
         meta |= {
             "format": FORMAT,
             "skeleton": dataset.skeleton.name,
             "notes": list(dataset.notes),
             "detected_is_truth": same,
+            "shaped": shaped,
+            "body_parents": dataset.body.parents if dataset.body else None,
             "clips": {
                 split: [
                     {
@@ -112,6 +129,7 @@ def load(folder: Path) -> Dataset:
         return Dataset(
             skeleton=skeleton,
             clips=clips,
+            body=_body(folder, meta),
             notes=tuple(meta["notes"]),
             **{field: meta[field] for field in _FIELDS},
         )
@@ -134,6 +152,27 @@ def _stack(file: Path, parts: list[Array]) -> None:
             out.write(np.ascontiguousarray(part, "<f4").data)
 
 
+def _body(folder: Path, meta: dict[str, Any]) -> BodyModel | None:
+    """The body model of a prepared folder; BadInput when its arrays are not what it wrote."""
+    if not meta.get("body_parents"):
+        return None
+    arrays = {
+        field.name: _open(folder / f"body_{field.name}.npy")
+        for field in fields(BodyModel)
+        if field.name != "parents"
+    }
+    model = BodyModel(**arrays, parents=tuple(meta["body_parents"]))
+    check_model(model, folder)
+    return model
+
+
+def _open(file: Path) -> Array:
+    """A memory-mapped array."""
+    # Copy on write: never changed, but torch wants memory that could be.
+    # Not np.load: that would take archives and pickles, and answers an empty file otherwise.
+    return np.lib.format.open_memmap(file, mode="c")
+
+
 def _clips(
     folder: Path, split: Split, meta: dict[str, Any], shape: tuple[int, int]
 ) -> tuple[Clip, ...]:
@@ -150,13 +189,13 @@ def _clips(
         wanted["detected"] = shape
     if meta["space"] == "2d":
         wanted["box"] = (4,)
+    if meta.get("shaped", False):
+        wanted |= dict.fromkeys(_SHAPES, (BODY_SHAPE,))
     for what, rest in wanted.items():
         file = folder / f"{split}_{what}.npy"
         if not listed:
             continue
-        # Copy on write: never changed, but torch wants memory that could be.
-        # Not np.load: that would take archives and pickles, and answers an empty file otherwise.
-        array = np.lib.format.open_memmap(file, mode="c")
+        array = _open(file)
         if array.shape != (sum(frames), *rest) or array.dtype != np.float32:
             raise BadInput(
                 "the prepared data is damaged",
@@ -177,6 +216,7 @@ def _clips(
                 truth=part["truth"],
                 image=tuple(entry["image"]) if entry["image"] else None,
                 box=part.get("box"),
+                **{what: part.get(what) for what in _SHAPES},
             )
         )
     return tuple(clips)

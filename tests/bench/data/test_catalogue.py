@@ -21,6 +21,21 @@ def packed(items: list) -> np.ndarray:
     return array
 
 
+def write_smpl(folder: Path, model) -> None:
+    """A body model's two files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        folder / "SMPL_NEUTRAL.npz",
+        v_template=model.template,
+        shapedirs=model.shape_basis,
+        posedirs=model.pose_basis.T.reshape(len(model.template), 3, -1),
+        J_regressor=model.regressor,
+        weights=model.weights,
+        kintree_table=np.array([model.parents, range(24)]),
+    )
+    np.save(folder / "J_regressor_extra.npy", np.tile(model.headtop, (9, 1)))
+
+
 def write_deciwatch(root: Path, dataset="h36m", estimator="fcn", seed: int = 0) -> Path:
     """The four files of one 3D dataset: three short training clips and one test clip."""
     rng = np.random.default_rng(seed)
@@ -33,7 +48,15 @@ def write_deciwatch(root: Path, dataset="h36m", estimator="fcn", seed: int = 0) 
             path.parent.mkdir(parents=True, exist_ok=True)
             poses = [rng.uniform(-0.5, 0.5, (6 + i, 51)) for i, _ in enumerate(named)]
             images = [np.array([f"{v}/{n}" for n in range(6 + i)]) for i, v in enumerate(named)]
-            np.savez(path, imgname=packed(images), joints_3d=packed(poses))
+            turns = [rng.normal(size=(len(p), 72)) for p in poses]
+            shapes = [rng.normal(size=(len(p), 10)) for p in poses]
+            np.savez(
+                path,
+                imgname=packed(images),
+                joints_3d=packed(poses),
+                pose=packed(turns),
+                shape=packed(shapes),
+            )
     return root
 
 
@@ -243,6 +266,36 @@ def test_deciwatch_files_are_read_once_and_again_when_one_changes(cache, deciwat
     assert store.load(touched).fingerprint == dataset.fingerprint
     write_deciwatch(deciwatch_root, seed=1)
     assert store.load(opened()).fingerprint != dataset.fingerprint
+
+
+def test_a_body_model_that_comes_later_makes_bodies_of_the_same_files(
+    cache, tmp_path, small_body, monkeypatch
+):
+    pytest.importorskip("smplx", reason="the extra 'body' is not installed")
+    monkeypatch.delenv("BENCH_SMPL", raising=False)
+    root = write_deciwatch(tmp_path / "root", "pw3d", "spin")
+
+    def opened(name="pw3d-spin-smpl") -> Path:
+        return open_folder(name, (root,), budget="quick")
+
+    bare, joints = opened(), opened("pw3d-spin")
+    assert store.load(bare).body is None
+    assert locate("pw3d-spin-smpl", (root,)).words == f"DeciWatch files in {root}"
+    write_smpl(root / "smpl", small_body)
+    shaped = opened()
+    assert shaped != bare
+    assert store.load(shaped).body.digest == small_body.digest
+    assert store.load(shaped).fingerprint != store.load(bare).fingerprint
+    assert locate("pw3d-spin-smpl", (root,)).words == (
+        f"DeciWatch files in {root}, body model in {root / 'smpl'}"
+    )
+    # What has no rotations needs no body, and is not read again for one.
+    assert opened("pw3d-spin") == joints
+    assert locate("pw3d-spin", (root,)).body is None
+    (root / "smpl/J_regressor_extra.npy").unlink()
+    with pytest.raises(BadInput, match=r"J_regressor_extra\.npy: no such file"):
+        opened()
+    assert opened("pw3d-spin") == joints
 
 
 def test_two_roots_are_not_taken_for_each_other(cache, tmp_path):

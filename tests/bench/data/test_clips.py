@@ -89,6 +89,21 @@ def test_good_clips_pass():
     check_clip(Clip("a", "a", six, six), PAIR, "6d")
 
 
+def test_shapes_of_bodies_are_there_for_both_and_for_every_frame():
+    six, shapes = np.ones((4, 2, 6), np.float32), np.zeros((4, 10), np.float32)
+    clip = Clip("a", "a", six, six, detected_shape=shapes, truth_shape=shapes)
+    check_clip(clip, PAIR, "6d")
+    check_clip(replace(clip, detected_shape=shapes * np.nan), PAIR, "6d")  # missed
+    for change, part in (
+        ({"truth_shape": None}, "true body shapes have the wrong shape; expected (4, 10)"),
+        ({"detected_shape": None}, "detected body shapes have the wrong shape"),
+        ({"detected_shape": shapes[:3]}, "found (3, 10); expected (4, 10)"),
+        ({"truth_shape": shapes[:, :9]}, "found (4, 9)"),
+        ({"truth_shape": shapes * np.nan}, "true body shapes are not finite"),
+    ):
+        assert part in refusal(replace(clip, **change), "6d")
+
+
 def test_a_missed_detection_is_no_error_and_is_counted():
     clip = clip_3d()
     # Two joints: all of one, a single coordinate of another.

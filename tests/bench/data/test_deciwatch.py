@@ -59,6 +59,7 @@ def sequences(dataset: str, part: str, seed: int) -> dict[str, list]:
         columns.setdefault("joints_3d", []).append(poses)
         if dataset != "h36m":
             columns.setdefault("pose", []).append(rng.uniform(-2, 2, (frames, 72)))
+            columns.setdefault("shape", []).append(rng.normal(size=(frames, 10)))
     return columns
 
 
@@ -69,6 +70,8 @@ def files(tmp_path):
     def write(dataset: str, estimator: str, change=None, root: Path = tmp_path) -> Path:
         for part in ("train", "test"):
             truth, detected = sequences(dataset, part, 1), sequences(dataset, part, 2)
+            if dataset == "aist":  # as released: the truth has no shapes
+                del truth["shape"]
             if change is not None and part == "test":
                 change(truth, detected)
             for path, columns in (
@@ -169,6 +172,47 @@ def test_body_model_poses_become_sixd(files):
     np.testing.assert_allclose(clip.truth[0, 0], [1, 0, 0, 1, 0, 0], atol=1e-6)
     np.testing.assert_allclose(clip.truth[0, 1], [0, -1, 1, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(clip.detected[:, 1], clip.detected[:, 0], atol=1e-6)
+
+
+def test_shapes_are_read_for_both_and_of_mean_for_a_truth_without(files):
+    clip = load(files("pw3d", "pare"), "pw3d-pare-smpl").clips["test"][0]
+    for shape, seed in ((clip.truth_shape, 1), (clip.detected_shape, 2)):
+        expected = sequences("pw3d", "test", seed)["shape"][0].astype(np.float32)
+        np.testing.assert_array_equal(shape, expected)
+    clip = load(files("aist", "spin"), "aist-spin-smpl").clips["test"][0]
+    assert clip.truth_shape.tolist() == [[0.0] * 10] * 5
+    assert clip.detected_shape.any()
+    assert load(files("pw3d", "pare"), "pw3d-pare").clips["test"][0].truth_shape is None
+
+
+def test_without_the_body_model_what_is_missing_is_noted(files, small_body):
+    root = files("pw3d", "spin")
+    without = load(root, "pw3d-spin-smpl")
+    assert without.notes == (
+        "without the SMPL body model there is no joint or vertex error: docs/data.md",
+    )
+    config = dataset_config("pw3d-spin-smpl")
+    made = deciwatch.load(root, config.sources[0], config, "pw3d-spin-smpl", small_body)
+    assert made.body is small_body
+    assert made.notes == ()
+    assert made.fingerprint != without.fingerprint
+    assert load(root, "pw3d-spin").notes == ()
+
+
+def test_shapes_that_do_not_fit_are_refused(files, tmp_path):
+    for number, (change, parts) in enumerate(
+        (
+            (without("shape"), ["pw3d_gt_test.npz", "no key 'shape'"]),
+            (without("shape", "detected"), ["pw3d_spin_test.npz", "no key 'shape'"]),
+            (spoil("shape", first(lambda s: s[:, :9])), ["clip bus", "shape", "(5, 9)"]),
+            (spoil("shape", first(lambda s: s[:-1])), ["clip bus", "found (4, 10)", "(5, 10)"]),
+            (spoil("shape", first(lambda s: s * np.nan)), ["clip bus", "not finite"]),
+        )
+    ):
+        root = files("pw3d", "spin", change, tmp_path / str(number))
+        message = refusal(root, "pw3d-spin-smpl")
+        assert all(part in message for part in parts), message
+        load(root, "pw3d-spin")  # joints need no shapes
 
 
 def test_persons_and_recordings_have_their_names(files):

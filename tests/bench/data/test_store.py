@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.contracts import BadInput
 from bench.data import store
 from bench.data.clips import SPLITS, Clip, Dataset
-from bench.data.skeletons import H36M_17, JHMDB_15
+from bench.data.skeletons import H36M_17, JHMDB_15, SMPL_24
 
 FRAMES = {"train": (5, 3), "validation": (4,), "test": (2, 6, 1)}
 
@@ -138,6 +138,86 @@ def test_detections_that_are_gone_are_not_taken_for_the_truth(folder):
     assert store.load(folder).fingerprint == dataset().fingerprint  # as older versions wrote it
     (folder / "train_detected.npy").unlink()
     assert "the prepared data is damaged" in refusal(folder)
+
+
+def bodies(model) -> Dataset:
+    """A dataset of rotations with shapes and a body model."""
+    rng = np.random.default_rng(3)
+    clips = {}
+    for split in SPLITS:
+        arrays = [
+            [rng.normal(size=(t, *rest)).astype(np.float32) for rest in ((24, 6), (10,)) * 2]
+            for t in FRAMES[split]
+        ]
+        clips[split] = tuple(
+            Clip(f"{split}{i}", split, a, c, detected_shape=b, truth_shape=d)
+            for i, (a, b, c, d) in enumerate(arrays)
+        )
+    listed = [(split, clip) for split in SPLITS for clip in clips[split]]
+    return replace(
+        dataset("3d"), space="6d", skeleton=SMPL_24, clips=clips, body=model,
+        fingerprint=store.fingerprint(listed, model),
+    )  # fmt: skip
+
+
+def test_bodies_are_saved_with_their_shapes_and_model(tmp_path, small_body):
+    saved = bodies(small_body)
+    store.save(saved, tmp_path / "d")
+    loaded = store.load(tmp_path / "d")
+    for split in SPLITS:
+        for one, other in zip(saved.clips[split], loaded.clips[split], strict=True):
+            np.testing.assert_array_equal(one.detected_shape, other.detected_shape)
+            np.testing.assert_array_equal(one.truth_shape, other.truth_shape)
+            assert isinstance(other.truth_shape.base, np.memmap)
+    assert loaded.body.digest == small_body.digest
+    assert loaded.body.parents == small_body.parents
+    assert store.fingerprint(listed(loaded), loaded.body) == saved.fingerprint
+    assert len(list((tmp_path / "d").glob("body_*.npy"))) == 6
+
+
+def test_rotations_may_come_without_shapes_and_without_a_model(tmp_path, small_body):
+    saved = replace(bodies(small_body), body=None)
+    store.save(saved, tmp_path / "d")
+    loaded = store.load(tmp_path / "d")
+    assert loaded.body is None
+    assert loaded.clips["test"][0].truth_shape.shape == (2, 10)
+    bare = {
+        split: tuple(replace(c, detected_shape=None, truth_shape=None) for c in saved.clips[split])
+        for split in SPLITS
+    }
+    store.save(replace(saved, clips=bare), tmp_path / "d")
+    loaded = store.load(tmp_path / "d")
+    assert loaded.clips["test"][0].truth_shape is None
+    assert loaded.clips["test"][0].detected_shape is None
+
+
+def test_shapes_and_model_change_the_fingerprint(small_body):
+    saved = bodies(small_body)
+    clips = listed(saved)
+    other = replace(small_body, headtop=small_body.headtop[::-1].copy())
+    made = {saved.fingerprint, store.fingerprint(clips), store.fingerprint(clips, other)}
+    for what in ("detected_shape", "truth_shape"):
+        split, clip = clips[2]
+        changed = [*clips[:2], (split, replace(clip, **{what: getattr(clip, what) + 1}))]
+        made.add(store.fingerprint([*changed, *clips[3:]], small_body))
+    assert len(made) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("body_weights.npy", np.zeros((30, 23), np.float32)),
+        ("body_template.npy", np.zeros((30, 3))),
+        ("body_headtop.npy", np.full(30, np.nan, np.float32)),
+        ("test_truth_shape.npy", np.zeros((9, 9), np.float32)),
+    ],
+)
+def test_a_damaged_body_is_told(tmp_path, small_body, name, array):
+    store.save(bodies(small_body), tmp_path / "d")
+    np.save(tmp_path / "d" / name, array)
+    assert str(tmp_path / "d") in refusal(tmp_path / "d")
+    (tmp_path / "d" / name).unlink()
+    assert "the prepared data is damaged" in refusal(tmp_path / "d")
 
 
 def test_a_split_may_be_empty(tmp_path):
