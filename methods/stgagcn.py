@@ -15,70 +15,56 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.contracts import Span
-from methods.graph_layers import GraphNetwork, channels_of, mixing_matrix, span_of, uniform
-from methods.horizons import Anchor, HorizonPrediction
+from methods.graph_layers import mixing_matrix, uniform
+from methods.graph_prediction import GraphOptions, GraphPrediction
 from methods.layers import check_positive, check_share
 
 
-class STGAGCN(HorizonPrediction):
+class STGAGCN(GraphPrediction):
     """Graph layers with gated mixtures of adjacencies, and a CNN over time."""
 
     title: ClassVar[str] = "STGAGCN"
     source: ClassVar[str] = "Zhong et al., CVPR 2022"
-    revision: ClassVar[int] = 1
 
     @dataclass(frozen=True)
-    class Options:
+    class Options(GraphOptions):
         """Hyper-parameters; the defaults are the release's, but for horizons and test_dropout.
 
-        horizons: a network for each of these numbers of frames, as published, or one for the
-        whole future; unit: of the network's numbers, mm; anchor: what they are relative to, see
-        `HorizonPrediction`; channels: C between the graph layers; spatial_experts,
-        temporal_experts: how many adjacencies are mixed; gate_width: of the gates' hidden layers;
-        gate_dropout: the probability to drop (the release takes a probability to keep, 0.7, for
-        it); dropout: after each graph layer; test_dropout: whether gates drop in evaluation too,
-        as in the release, which makes predictions random.
+        spatial_experts, temporal_experts: how many adjacencies are mixed; gate_width: of the
+        gates' hidden layers; gate_dropout: the probability to drop (the release takes a
+        probability to keep, 0.7, for it); test_dropout: whether gates drop in evaluation too, as in
+        the release, which makes predictions random; the others: `GraphOptions`.
         """
 
-        horizons: tuple[int, ...] = ()
-        unit: float = 1.0
-        anchor: Anchor = "origin"
         channels: tuple[int, ...] = (32, 64, 64, 64, 32)
         spatial_experts: int = 4
         temporal_experts: int = 3
         gate_width: int = 256
         gate_dropout: float = 0.7
-        dropout: float = 0.1
         test_dropout: bool = False
 
     def __init__(self, options: Options, span: Span) -> None:
         """BadInput for options out of range, and for horizons that do not end at the future."""
         check_positive(options, "spatial_experts", "temporal_experts", "gate_width")
-        check_share(options, "gate_dropout", "dropout")
+        check_share(options, "gate_dropout")
         super().__init__(options, span)
 
     @staticmethod
-    def network(options: Options, span: Span, horizon: int) -> GraphNetwork:
-        """A network (N, D, T, V) -> (N, horizon, D, V), in the unit of the options."""
-        return GraphNetwork(
-            lambda channels: GatedGraph(channels, span, options),
-            options.channels,
-            span.dims,
-            span.history,
-            horizon,
-            options.dropout,
-        )
+    def graph(options: Options, span: Span, channels: int) -> GatedGraph:
+        """A graph whose gates read a layer's input of so many channels."""
+        return GatedGraph(channels, span, options)
 
     @staticmethod
     def sizes(weights: Mapping[str, Tensor]) -> tuple[Mapping[str, Any], Span]:
         """The options and the span of a network with these weights; KeyError if it has none."""
+        options, span = GraphPrediction.sizes(weights)
         gates = "st_gcnns.0.gcn.gating_layer"
         return {
-            "channels": channels_of(weights),
+            **options,
             "spatial_experts": len(weights[f"{gates}2.weight"]),
             "temporal_experts": len(weights[f"{gates}5.weight"]),
             "gate_width": len(weights[f"{gates}0.weight"]),
-        }, span_of(weights)
+        }, span
 
 
 class GatedGraph(nn.Module):
