@@ -204,6 +204,7 @@ def _size(method: Any) -> int:
 
 def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell) -> dict[str, Any]:
     """Train or fit a method in place; what is to be said about it."""
+    from bench import registry
     from bench.config import Training
     from bench.data.clips import Split
     from bench.seeds import seed_for
@@ -218,11 +219,13 @@ def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell)
             setting.samples(dataset, "validation", geometry, device),
         )
         return {"chosen": dict(chosen)}
-    source = setting.samples(dataset, "train", geometry, device)
+    # A refiner is trained on what it is given later: every frame.
+    sight = {"every_frame": True} if registry.sees(cell.method) == "frames" else {}
+    source = setting.samples(dataset, "train", geometry, device, **sight)
     judged = None
     if cell.selection != "last":
         split: Split = "test" if cell.selection == "test" else "validation"
-        judged = setting.samples(dataset, split, geometry, device)
+        judged = setting.samples(dataset, split, geometry, device, **sight)
     trained = train(
         method,
         source,
