@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from bench.contracts import BadInput, Window
+from bench.data.body import Shapes
 from bench.data.clips import Clip, Dataset
-from bench.data.skeletons import BODY_14, JHMDB_15
+from bench.data.rotations import axis_angle_to_sixd
+from bench.data.skeletons import BODY_14, JHMDB_15, SMPL_24
 from bench.data.windows import Windows
 from bench.evaluation import evaluate, full_rate, window_error
 from bench.protocols import protocol
@@ -226,6 +228,65 @@ def test_a_short_clip_in_pixels_is_padded_with_its_boxes():
     assert counted.padded == 4
     assert scored.frames == 11
     assert scored.values["pck@0.2"] == (1.0, 1.0)
+
+
+def moving(frames: int, seed: int = 0) -> Clip:
+    """A clip of rotations whose shapes differ at every frame."""
+    rng = np.random.default_rng([seed, frames])
+    poses = axis_angle_to_sixd(rng.normal(0, 0.5, (2, frames, 24, 3)))
+    shapes = rng.normal(0, 1, (2, frames, 10)).astype(np.float32)
+    return Clip("m", "m", *poses, detected_shape=shapes[0], truth_shape=shapes[1])
+
+
+def bodies(model, *clips: Clip) -> Dataset:
+    return Dataset("d", "D", "E", "6d", 30, SMPL_24, {"test": clips}, "made here", body=model)
+
+
+ROTATING = Window(interval=5, intervals=2, joints=24, dims=6)
+
+
+def test_bodies_have_the_shape_detected_at_every_frame_that_is_scored(small_body):
+    pytest.importorskip("smplx", reason="the extra 'body' is not installed")
+    one, rules = moving(23), protocol("deciwatch")
+    data = bodies(small_body, one)
+    (scored,), _ = evaluate(Same(), data, "test", rules, ROTATING)
+    kept = slice(0, 21)
+    expected = rules.score(
+        one.detected[kept],
+        one.truth[kept],
+        skeleton=SMPL_24,
+        space="6d",
+        shapes=Shapes(small_body, one.detected_shape[kept], one.truth_shape[kept]),
+    )
+    assert set(scored.values) == {"angle", "mpjpe", "pampjpe", "accel", "mpvpe"}
+    for name, (value, weight) in expected.items():
+        assert scored.values[name] == (pytest.approx(value, rel=1e-4), weight)
+    # The shapes of frames between keyframes count too, although their poses are not looked at.
+    (before,), _ = evaluate(Hold(), data, "test", rules, ROTATING)
+    one.detected_shape[np.arange(23) % 5 != 0] += 1
+    (after,), _ = evaluate(Hold(), data, "test", rules, ROTATING)
+    assert after.values["angle"] == before.values["angle"]
+    assert abs(after.values["mpvpe"][0] - before.values["mpvpe"][0]) > 1
+    one.detected_shape[21:] = np.nan  # dropped by the protocol
+    assert evaluate(Hold(), data, "test", rules, ROTATING)[0] == (after,)
+
+
+def test_the_estimator_is_scored_as_a_body_at_full_rate(small_body):
+    pytest.importorskip("smplx", reason="the extra 'body' is not installed")
+    one = moving(21)
+    found = full_rate(bodies(small_body, one))
+    (scored,), _ = evaluate(Same(), bodies(small_body, one), "test", protocol("full"), ROTATING)
+    assert found == pytest.approx({n: v for n, (v, _) in scored.values.items()}, rel=1e-4)
+    assert set(full_rate(bodies(None, one))) == {"angle"}
+
+
+def test_frames_of_padding_have_no_body(small_body):
+    pytest.importorskip("smplx", reason="the extra 'body' is not installed")
+    (scored,), counted = evaluate(
+        Same(), bodies(small_body, moving(7)), "test", protocol("deciwatch"), ROTATING
+    )
+    assert (counted.frames, counted.padded) == (11, 4)
+    assert scored.values["mpvpe"][1] == scored.values["angle"][1] == 7
 
 
 def test_most_takes_so_many_clips_evenly_spread():

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from bench.config import dataset_config, dataset_names
 from bench.contracts import BadInput, Window
-from bench.data import deciwatch
+from bench.data import body, deciwatch
+from bench.data.body import Shapes
 from bench.data.clips import Skeleton
+from bench.data.skeletons import BODY_14, SMPL_24
 from bench.data.windows import window_of
 from bench.evaluation import evaluate
 from bench.protocols import merge, protocol, protocol_names, space_metrics
@@ -247,6 +249,77 @@ class TestScore:
         pred[2] = NAN
         score = FULL.score(pred, truth, skeleton=PAIR, space="6d")
         assert score == {"angle": pytest.approx((45, 2))}
+
+
+class TestBodies:
+    """Rotations scored as bodies; what a body is of rotations is tests/bench/data/test_body.py."""
+
+    @pytest.fixture(autouse=True)
+    def _smplx(self):
+        pytest.importorskip("smplx", reason="the extra 'body' is not installed")
+
+    def still(self, frames):
+        return np.tile(np.float32([1, 0, 0, 1, 0, 0]), (frames, 24, 1))
+
+    def score(self, pred, truth, shapes):
+        return DECIWATCH.score(pred, truth, skeleton=SMPL_24, space="6d", shapes=shapes)
+
+    def test_what_is_the_truth_has_no_error(self, small_body):
+        mean = np.zeros((4, 10), np.float32)
+        score = self.score(self.still(4), self.still(4), Shapes(small_body, mean, mean))
+        assert tuple(score) == space_metrics("6d")
+        assert {name: weight for name, (_, weight) in score.items()} == {
+            "angle": 4, "mpjpe": 4, "pampjpe": 4, "accel": 2, "mpvpe": 4,
+        }  # fmt: skip
+        assert all(value == pytest.approx(0, abs=1e-3) for value, _ in score.values())
+
+    def test_a_wrong_shape_moves_vertices_and_joints(self, small_body):
+        mean = np.zeros((3, 10), np.float32)
+        wrong = mean.copy()
+        wrong[:, 2] = 1
+        score = self.score(self.still(3), self.still(3), Shapes(small_body, wrong, mean))
+        moved = small_body.shape_basis[..., 2]
+        assert score["angle"][0] == pytest.approx(0, abs=1e-3)
+        assert score["mpvpe"][0] == pytest.approx(1000 * np.linalg.norm(moved, axis=-1).mean())
+        named = [SMPL_24.joints.index(name) for name in BODY_14.joints[:-1]]
+        joints = np.stack([*(small_body.regressor[named] @ moved), small_body.headtop @ moved])
+        joints -= joints[[2, 3]].mean(0)  # relative to the middle between the hips
+        expected = 1000 * np.linalg.norm(joints, axis=-1).mean()
+        assert score["mpjpe"][0] == pytest.approx(expected, rel=1e-4)
+        assert score["accel"][0] == pytest.approx(0, abs=1e-2)
+
+    def test_joints_are_moved_to_their_root_and_vertices_are_not(self, small_body):
+        mean = np.zeros((1, 10), np.float32)
+        pred = self.still(1)
+        pred[:, 0] = [-1, 0, 0, -1, 0, 0]  # half a turn about z
+        score = self.score(pred, self.still(1), Shapes(small_body, mean, mean))
+        about = small_body.regressor[0] @ small_body.template
+        reach = np.linalg.norm((small_body.template - about)[:, :2], axis=-1)
+        assert score["mpvpe"][0] == pytest.approx(1000 * 2 * reach.mean(), rel=1e-4)
+        named = [SMPL_24.joints.index(name) for name in BODY_14.joints[:-1]]
+        rows = np.concatenate([small_body.regressor[named], small_body.headtop[None]])
+        joints = rows @ small_body.template
+        reach = np.linalg.norm((joints - joints[[2, 3]].mean(0))[:, :2], axis=-1)
+        assert score["mpjpe"][0] == pytest.approx(1000 * 2 * reach.mean(), rel=1e-4)
+        assert score["pampjpe"][0] == pytest.approx(0, abs=1e-2)
+        assert score["angle"][0] == pytest.approx(180 / 24, rel=1e-4)
+        assert "accel" not in score
+
+    def test_long_clips_are_scored_in_parts_as_in_one(self, small_body):
+        rng = np.random.default_rng(1)
+        pred, truth = rng.normal(size=(2, 150, 24, 6)).astype(np.float32)
+        shapes = Shapes(small_body, *rng.normal(size=(2, 150, 10)).astype(np.float32))
+        pred[70, 3] = np.nan
+        score = self.score(pred, truth, shapes)
+        skin, joints = body.pose(small_body, pred, shapes.prediction)
+        true_skin, true_joints = body.pose(small_body, truth, shapes.truth)
+        whole = DECIWATCH.score(joints, true_joints, skeleton=BODY_14, space="3d")
+        assert whole["mpjpe"][1] == 149
+        assert {name: score[name] for name in whole} == {
+            name: pytest.approx(value, rel=1e-4) for name, value in whole.items()
+        }
+        away = np.linalg.norm(np.delete(skin - true_skin, 70, 0), axis=-1).mean()
+        assert score["mpvpe"] == pytest.approx((1000 * away, 149), rel=1e-4)
 
 
 def test_summarise_weights_each_metric_by_itself():
