@@ -7,6 +7,7 @@ here it also takes keyframes, interpolated linearly. Axes: B windows, T frames, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from bench.contracts import BadInput, Window
 from methods.interpolation import Linear, NoOptions
-from methods.layers import check_keyframes, check_positive, check_share, start_zero
+from methods.layers import check_keyframes, check_positive, check_share, cosines, start_zero
 
 _ACCELERATION = 0.1
 
@@ -25,15 +26,20 @@ class SmoothNetOptions:
     """Hyper-parameters; the defaults are the release's for Human3.6M.
 
     width: of the layers; inner: R, the width inside a residual block; blocks: how many; dropout:
-    in the blocks; residual: the network's output is added to its input and starts at zero, so that
-    training starts from the input (the release has the output alone).
+    in the blocks; skip: the share of the input's frequencies, the slowest first, that is added to
+    the network's output, which then starts at zero: training starts from the input with 1, from a
+    smooth version of it with less. The release has no such skip, 0.
     """
 
     width: int = 512
     inner: int = 128
     blocks: int = 5
     dropout: float = 0.25
-    residual: bool = False
+    skip: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.skip <= 1:
+            raise ValueError("skip must lie in [0, 1]")
 
 
 class _Block(nn.Module):
@@ -53,8 +59,9 @@ class _Block(nn.Module):
 
 
 class _Network(nn.Module):
-    """What both uses share: the network, under the published parameter names, and its loss."""
+    """The network, under the published parameter names: what both uses share."""
 
+    skip: Tensor | None
     revision: ClassVar[int] = 1
     Options: ClassVar[type[SmoothNetOptions]] = SmoothNetOptions
 
@@ -68,13 +75,14 @@ class _Network(nn.Module):
                 "too few frames for SmoothNet", found=window.frames, expected="at least 3"
             )
         self.window = window
-        self.residual = options.residual
         self.encoder = nn.Sequential(nn.Linear(window.frames, options.width), nn.LeakyReLU(0.1))
         self.res_blocks = nn.ModuleList(
             _Block(options.width, options.inner, options.dropout) for _ in range(options.blocks)
         )
         self.decoder = nn.Linear(options.width, window.frames)
-        if options.residual:
+        slow = cosines(window.frames)[: math.ceil(options.skip * window.frames)]
+        self.register_buffer("skip", slow.mT @ slow if len(slow) else None, persistent=False)
+        if len(slow):
             start_zero(self.decoder)
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -83,7 +91,7 @@ class _Network(nn.Module):
         for block in self.res_blocks:
             x = block(x)
         smooth: Tensor = self.decoder(x).mT
-        return frames + smooth if self.residual else smooth
+        return smooth if self.skip is None else smooth + self.skip @ frames
 
 
 def _difference(found: Tensor, truth: Tensor) -> Tensor:

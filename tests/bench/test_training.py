@@ -209,7 +209,7 @@ def test_what_is_no_module_is_refused():
 
 def test_a_refiner_is_trained_and_selected_on_every_frame():
     torch.manual_seed(0)
-    method = SmoothNet(SmoothNetOptions(16, 8, 1, dropout=0.0, residual=True), WINDOW)
+    method = SmoothNet(SmoothNetOptions(16, 8, 1, dropout=0.0, skip=1.0), WINDOW)
     windows = source(every_frame=True)
     before = window_error(method, windows, None)
     done = fit(
