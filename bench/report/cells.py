@@ -84,7 +84,9 @@ def number_piece(
             return Piece("")
         return Piece(style.signed(metric, number.mean - published))
     if number is None:
-        return Piece(why(entry) if first else "-")
+        # A line that says nothing at all is left out where it stands among blocks.
+        blank = "" if entry.state == "quoted" and published is None else "-"
+        return Piece(why(entry) if first else blank)
     text = _mean(metric, number, style) + (_deviation(entry, metric, style) if spread else "")
     return Piece(text, entry.marks.get(metric, ""))
 
@@ -110,8 +112,8 @@ def entry_piece(table: Table, entry: Entry, line: Line, style: Style) -> Piece:
 
 def why(entry: Entry) -> str:
     """Why there is no number."""
-    if entry.state == "quoted" and entry.published:
-        return entry.state
+    if entry.state == "quoted":
+        return entry.state if entry.published else ""
     return entry.state if entry.state in _REASONS else "-"
 
 

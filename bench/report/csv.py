@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.metrics import metric_info
+from bench.report.quoting import published
 from bench.report.style import PLAIN, Style, styled
 from bench.report.table import DatasetRow, Entry, State, Table
 
@@ -50,6 +51,7 @@ def _line(table: Table, row: DatasetRow, entry: Entry, metric: str) -> dict[str,
     geometry = cell.geometry if cell else {}
     # Of one action's clips it is not known what was missed and left out.
     whole = scored if scored and not row.action else None
+    said = published(table, row, entry).get(metric)
     reasons: dict[State, str] = {"no data": row.missing, "quoted": entry.column.quoted}
     return {
         "dataset": row.dataset,
@@ -74,6 +76,8 @@ def _line(table: Table, row: DatasetRow, entry: Entry, metric: str) -> dict[str,
         "gain_low": gain.low if gain else None,
         "gain_high": gain.high if gain else None,
         "published": entry.published.get(metric),
+        "published_source": (said.source or table.config.source) if said else None,
+        "published_note": said.note if said else None,
         "protocol": row.protocol,
         "interval": _interval(table, row),
         "intervals": geometry.get("intervals"),

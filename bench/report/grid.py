@@ -46,7 +46,7 @@ def blocks(first: Column, others: Sequence[Column], width: int, plain: bool) -> 
     plain: mark the best and the second by signs instead of styles.
     """
     lines: list[Text] = []
-    for block in _fitting(first, others, width, plain):
+    for block in parted(first, others, width, plain):
         if lines:
             lines.append(Text())
         lines += _lines([first, *block], plain)
@@ -58,7 +58,7 @@ def fits(first: Column, others: Sequence[Column], width: int, plain: bool) -> bo
     return _across(_widths([first, *others], plain)) <= width
 
 
-def _fitting(
+def parted(
     first: Column, others: Sequence[Column], width: int, plain: bool
 ) -> Iterator[list[Column]]:
     """Columns that stand side by side: whole groups, unless one alone is too wide."""

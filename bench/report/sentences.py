@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bench.metrics import COSTS, METRICS, metric_info
+from bench.report import quoting
 from bench.report.heads import base_of
 from bench.report.style import PLAIN, Style
 from bench.report.table import DatasetRow, Entry, Table
@@ -155,6 +156,7 @@ def legend(
         )
     if table.config.source and any(entry.published for entry in entries):
         parts.append(f"published: {table.config.source}")
+    parts += quoting.other_sources(table)
     return "; ".join(parts)
 
 
@@ -249,12 +251,12 @@ def published_weights(table: Table) -> str:
 
 
 def notes(table: Table) -> list[str]:
-    """The notes of datasets, rows and table, each once."""
+    """The notes of datasets, rows, published numbers and table, each once."""
     said = []
     for row in table.rows:
         said += [f"{row.title}: {note}" for note in row.notes]
         said += [f"{_place(table, row)}: {row.note}"] if row.note else []
-    return list(dict.fromkeys([*said, *table.config.notes]))
+    return list(dict.fromkeys([*said, *quoting.reservations(table), *table.config.notes]))
 
 
 def ran(table: Table) -> str:

@@ -67,16 +67,25 @@ class Column:
 
 
 def panels(table: Table, style: Style) -> tuple[list[list[Column]], bool]:
-    """The columns in groups that fit beside each other, and whether deviations have room.
+    """The columns in groups that fit beside each other, and whether there are deviations.
 
-    A row stays together where it can; actions of two places stand apart.
+    A row stays together where it can; actions of two places stand apart. There are deviations
+    where every row has room for them, or where they make no more panels.
     """
-    spread = table.with_spread
     room = _TEXT_PT - _stub_width(table)
-    rows = [_columns(table, row, style, spread=spread) for row in table.rows]
-    if spread and any(_across(columns) > room for columns in rows):
-        spread = False
-        rows = [_columns(table, row, style, spread=False) for row in table.rows]
+    bare = [_columns(table, row, style, spread=False) for row in table.rows]
+    full = [_columns(table, row, style, spread=True) for row in table.rows]
+    drawn = _fitting(table, bare, room)
+    if table.with_spread:
+        with_spread = _fitting(table, full, room)
+        whole = all(_across(columns) + _GAP_PT <= room for columns in full)
+        if whole or len(with_spread) <= len(drawn):
+            return with_spread, True
+    return drawn, False
+
+
+def _fitting(table: Table, rows: Sequence[Sequence[Column]], room: float) -> list[list[Column]]:
+    """The columns of rows in groups that are as wide as there is room."""
     drawn: list[list[Column]] = [[]]
     left = room
     for part in (part for columns in rows for part in _parts(columns, room)):
@@ -89,7 +98,7 @@ def panels(table: Table, style: Style) -> tuple[list[list[Column]], bool]:
             left = room
         drawn[-1] += part
         left -= wide
-    return drawn, spread
+    return drawn
 
 
 def height(table: Table, panel: Sequence[Column]) -> float:

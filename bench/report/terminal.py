@@ -29,7 +29,7 @@ from bench.report.cells import (
     number_piece,
     stub,
 )
-from bench.report.grid import PLAIN, Column, Piece, blocks, fits
+from bench.report.grid import PLAIN, Column, Piece, blocks, fits, parted
 from bench.report.heads import heads
 from bench.report.long import long_form
 from bench.report.style import PLAIN as UNSTYLED
@@ -102,14 +102,29 @@ def _grid(table: Table, width: int, plain: bool, style: Style) -> tuple[_Grid, b
     if table.config.layout == "entries":
         wide = _wide(table, style)
         return (wide if fits(*wide, width, plain) else _tall(table, style)), True
-    first, others = _metrics(table, style, spread=table.with_spread)
-    spread = table.with_spread and all(
-        fits(first, list(group), width, plain)
-        for _, group in groupby(others, key=lambda column: column.group)
+    bare = _metrics(table, style, spread=False)
+    full = _metrics(table, style, spread=True)
+    spread = table.with_spread and (
+        _whole(full, width, plain) or _as_short(full, bare, width, plain)
     )
-    if not spread:
-        first, others = _metrics(table, style, spread=False)
-    return (first, _parted(first, others, width, plain)), spread
+    first, others = full if spread else bare
+    return (first, _together(first, others, width, plain)), spread
+
+
+def _whole(grid: _Grid, width: int, plain: bool) -> bool:
+    """Whether the metrics of every row fit beside each other."""
+    first, others = grid
+    groups = groupby(others, key=lambda column: column.group)
+    return all(fits(first, list(group), width, plain) for _, group in groups)
+
+
+def _as_short(grid: _Grid, other: _Grid, width: int, plain: bool) -> bool:
+    """Whether a grid takes no more blocks than another."""
+    blocks_of, blocks_at_most = (
+        len(list(parted(first, _together(first, others, width, plain), width, plain)))
+        for first, others in (grid, other)
+    )
+    return blocks_of <= blocks_at_most
 
 
 def _wide(table: Table, style: Style) -> _Grid:
@@ -173,7 +188,7 @@ def _metrics(table: Table, style: Style, *, spread: bool) -> _Grid:
     return stub(table, lines, others), others
 
 
-def _parted(first: Column, others: Sequence[Column], width: int, plain: bool) -> list[Column]:
+def _together(first: Column, others: Sequence[Column], width: int, plain: bool) -> list[Column]:
     """Columns of which those below one head stay together where their row does not fit."""
     columns: list[Column] = []
     for place, group in groupby(others, key=lambda column: column.group):
