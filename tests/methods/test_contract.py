@@ -110,15 +110,18 @@ def test_gives_the_same_on_cuda(name: str, geometry: Geometry) -> None:
 
 def test_the_documented_examples_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```(?:python|toml)\n(.*?)```", DOCS.read_text(), re.S)
-    method, prediction, _, usage, suite = blocks
+    method, prediction, refiner, _, usage, suite = blocks
     (tmp_path / "damped.py").write_text(method)
     (tmp_path / "fading.py").write_text(prediction)
+    (tmp_path / "averaging.py").write_text(refiner)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry, "_plugins", {})
     monkeypatch.setattr(registry, "_files", {})
     exec(compile(usage, str(DOCS), "exec"), {})
-    assert {"damped", "fading"} <= set(registry.method_names())
+    assert {"damped", "fading", "averaging"} <= set(registry.method_names())
+    assert registry.kind("averaging") == "trainable"
+    assert registry.sees("averaging") == "frames"
 
     scope: dict = {}
     exec(compile(suite, str(DOCS), "exec"), scope)
