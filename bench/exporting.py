@@ -1,0 +1,109 @@
+"""Methods as ONNX models, and ONNX Runtime to run them.
+
+Shapes as in `bench.contracts`: B windows, T frames, Q + 1 keyframes, P pose values. The exporter is
+the one that traces: it takes methods that are no modules as well, within seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.contracts import FOREIGN_ERRORS, BadInput
+
+PACKAGES = ("onnx", "onnxruntime")
+"""What export and running take; the extra `onnx` brings them."""
+
+_OPSET = 17
+
+Run = Callable[[Tensor], Tensor]
+"""(B, Q+1, P) keyframes, or (B, T, P) frames for a refiner -> (B, T, P)."""
+
+
+def missing_packages() -> list[str]:
+    """Those of `PACKAGES` that are not installed."""
+    return [name for name in PACKAGES if find_spec(name) is None]
+
+
+def to_onnx(method: object, run: Run, given: Tensor) -> bytes:
+    """A method as an ONNX model with one input and one output, for the shape of `given`.
+
+    method: ready to be used, in evaluation mode; run: what it does. Tensors of a method that is no
+    module become constants. The batch is fixed, as the window is: what is known when a model is
+    made need not be asked when it runs. BadInput names the packages that are missing, or why the
+    method has no such form.
+    """
+    if missing := missing_packages():
+        raise BadInput(f"without {' and '.join(missing)}", hint="pip install 'bench[onnx]'")
+    file = io.BytesIO()
+    model = _Forward(method, run).eval()
+    try:
+        with _transposes(), warnings.catch_warnings():
+            # Of constants and of shapes: both are meant to be fixed.
+            warnings.simplefilter("ignore")
+            export: Any = torch.onnx.export
+            export(model, (given,), file, dynamo=False, opset_version=_OPSET)
+    except FOREIGN_ERRORS as error:
+        # The exporter may go on with a report of many lines.
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BadInput("no export", found=reason) from error
+    return file.getvalue()
+
+
+def session(model: bytes, threads: int) -> Callable[[Any], Any]:
+    """An ONNX model as a function of one array, (B, Q+1, P) or (B, T, P), with so many threads.
+
+    BadInput where ONNX Runtime cannot run it on the CPU.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        running = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except (errors.Fail, errors.InvalidGraph, errors.NotImplemented) as error:
+        raise BadInput("ONNX Runtime refuses the model", found=str(error)) from error
+    name = running.get_inputs()[0].name
+
+    def function(given: Any) -> Any:
+        return running.run(None, {name: given})[0]
+
+    return function
+
+
+class _Forward(nn.Module):
+    """What the exporter wants: a module, with the method's parameters among its own."""
+
+    def __init__(self, method: object, run: Run) -> None:
+        super().__init__()
+        self.method = method
+        self.run = run
+
+    def forward(self, given: Tensor) -> Tensor:
+        return self.run(given)
+
+
+@contextmanager
+def _transposes() -> Iterator[None]:
+    """The exporter knows `Tensor.mT`, which it would refuse."""
+
+    def transposed(graph: Any, x: Any) -> Any:
+        axes = list(range(x.type().dim()))
+        return graph.op("Transpose", x, perm_i=[*axes[:-2], axes[-1], axes[-2]])
+
+    exporter: Any = torch.onnx
+    exporter.register_custom_op_symbolic("aten::mT", transposed, _OPSET)
+    try:
+        yield
+    finally:
+        exporter.unregister_custom_op_symbolic("aten::mT", _OPSET)
