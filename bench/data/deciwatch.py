@@ -41,7 +41,7 @@ from bench.data.skeletons import SKELETONS
 _HINT = "docs/data.md says where to get it"
 _SPACES: dict[str, Space] = {"3d": "3d", "2d": "2d", "smpl": "6d"}
 _SMPL_JOINTS = 24
-_BARE = ("without the SMPL body model there is no joint or vertex error: docs/data.md",)
+_BARE = ("MPJPE, PA-MPJPE, Accel and MPVPE need the SMPL body model: docs/data.md",)
 
 
 @dataclass(frozen=True)

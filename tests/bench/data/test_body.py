@@ -97,6 +97,16 @@ def test_a_missed_frame_is_missed_alone(small_body):
     assert np.isnan(joints).any((1, 2)).tolist() == [True, False, True]
 
 
+@pytest.mark.cuda
+def test_a_gpu_makes_the_same_bodies(small_body):
+    rng = np.random.default_rng(2)
+    given = axis_angle_to_sixd(rng.normal(size=(5, 24, 3))), rng.normal(size=(5, BODY_SHAPE))
+    for there, here in zip(
+        body.pose(small_body, *given, "cuda"), body.pose(small_body, *given), strict=True
+    ):
+        np.testing.assert_allclose(there, here, atol=1e-4)
+
+
 def test_the_parts_of_a_clip_cover_it_once():
     for frames in (1, 64, 65, 200):
         covered = [frame for part in chunks(frames) for frame in range(frames)[part]]

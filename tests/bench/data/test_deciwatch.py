@@ -189,7 +189,7 @@ def test_without_the_body_model_what_is_missing_is_noted(files, small_body):
     root = files("pw3d", "spin")
     without = load(root, "pw3d-spin-smpl")
     assert without.notes == (
-        "without the SMPL body model there is no joint or vertex error: docs/data.md",
+        "MPJPE, PA-MPJPE, Accel and MPVPE need the SMPL body model: docs/data.md",
     )
     config = dataset_config("pw3d-spin-smpl")
     made = deciwatch.load(root, config.sources[0], config, "pw3d-spin-smpl", small_body)
