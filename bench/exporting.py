@@ -69,9 +69,10 @@ def session(model: bytes, threads: int) -> Callable[[Any], Any]:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    refusals = (errors.Fail, errors.InvalidGraph, errors.InvalidProtobuf, errors.NotImplemented)
     try:
         running = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except (errors.Fail, errors.InvalidGraph, errors.NotImplemented) as error:
+    except refusals as error:
         raise BadInput("ONNX Runtime refuses the model", found=str(error)) from error
     name = running.get_inputs()[0].name
 
