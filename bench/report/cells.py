@@ -16,7 +16,7 @@ Line = Literal["here", "gain", "published", "difference"]
 SIGN = "^"
 """What stands behind a number that differs from the reference's, as stars mark the best."""
 
-_REASONS = ("failed", "not run", "no data")
+_REASONS = ("failed", "not run", "no data", "quoted")
 
 
 def named(table: Table, row: DatasetRow) -> str:
@@ -84,9 +84,10 @@ def number_piece(
             return Piece("")
         return Piece(style.signed(metric, number.mean - published))
     if number is None:
-        # A line that says nothing at all is left out where it stands among blocks.
-        blank = "" if entry.state == "quoted" and published is None else "-"
-        return Piece(why(entry) if first else blank)
+        if entry.state == "quoted" and published is None:
+            # A line that says nothing at all is left out of its block.
+            return Piece("")
+        return Piece(why(entry) if first else "-")
     text = _mean(metric, number, style) + (_deviation(entry, metric, style) if spread else "")
     return Piece(text, entry.marks.get(metric, ""))
 
@@ -112,8 +113,8 @@ def entry_piece(table: Table, entry: Entry, line: Line, style: Style) -> Piece:
 
 def why(entry: Entry) -> str:
     """Why there is no number."""
-    if entry.state == "quoted":
-        return entry.state if entry.published else ""
+    if entry.state == "quoted" and not entry.published:
+        return "-"
     return entry.state if entry.state in _REASONS else "-"
 
 

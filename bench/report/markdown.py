@@ -91,6 +91,8 @@ def _panel(table: Table, rows: Sequence[DatasetRow], style: Style) -> list[str]:
     lines = []
     for place, label in enumerate(table.labels):
         entries = [(row.entries[place], row, metric) for row, metric in columns]
+        if not any(entry.state != "quoted" or entry.published for entry, *_ in entries):
+            continue
         lines.append([escape(label), *(_number(table, *entry, style) for entry in entries)])
         if table.config.differences:
             gains = [_gain(entry, metric, style) for entry, _, metric in entries]

@@ -33,8 +33,9 @@ _PLUS_MINUS_PT = 12.0
 _INDENT_PT = 10.0
 _LINE_PT = 9.5
 _GAP_PT = 6.0
-# Longer ones are broken: titles above few columns, and the names of methods.
+# Longer ones are broken: titles above few columns, labels of metrics, and names of methods.
 _TITLE = 24
+_LABEL = 13
 _METHOD = 44
 _PUBLISHED = "published"
 _MS = " ms"
@@ -85,29 +86,42 @@ def panels(table: Table, style: Style) -> tuple[list[list[Column]], bool]:
 
 
 def _fitting(table: Table, rows: Sequence[Sequence[Column]], room: float) -> list[list[Column]]:
-    """The columns of rows in groups that are as wide as there is room."""
+    """The columns of rows in groups that are as wide as there is room.
+
+    Rows that fit in none stand apart from others.
+    """
     drawn: list[list[Column]] = [[]]
-    left = room
-    for part in (part for columns in rows for part in _parts(columns, room)):
-        row = part[0].row
-        longest = max(min(len(head), _TITLE) for head in table.heads(row))
-        wide = max(_across(part), longest * _CHARACTER_PT) + _GAP_PT
-        apart = table.by_action and drawn[-1] and table.place(drawn[-1][0].row) != table.place(row)
-        if drawn[-1] and (wide > left or apart):
+    for columns in rows:
+        parts = list(_parts(columns, room))
+        for number, part in enumerate(parts):
+            last = drawn[-1]
+            apart = (
+                last and table.by_action and table.place(last[0].row) != table.place(part[0].row)
+            )
+            apart = apart or (len(parts) > 1 and not number)
+            if last and (apart or _with_titles(table, [*last, *part]) > room):
+                drawn.append([])
+            drawn[-1] += part
+        if len(parts) > 1 and columns is not rows[-1]:
             drawn.append([])
-            left = room
-        drawn[-1] += part
-        left -= wide
     return drawn
+
+
+def _with_titles(table: Table, panel: Sequence[Column]) -> float:
+    """About how wide columns are below the titles of their rows."""
+    wide = 0.0
+    for _, columns in groupby(panel, key=lambda column: id(column.row)):
+        together = list(columns)
+        longest = max(min(len(head), _TITLE) for head in table.heads(together[0].row))
+        wide += max(_across(together), longest * _CHARACTER_PT) + _GAP_PT
+    return wide
 
 
 def height(table: Table, panel: Sequence[Column]) -> float:
     """About how high a panel is, in points."""
     lines = [_lines_of(table, panel, place) for place in range(len(table.labels))]
     levels = len(table.heads(panel[0].row)) + any(column.above for column in panel)
-    small_lines = sum(len(kinds) - 1 for kinds in lines)
-    methods = len(lines) * (_LINE_PT + 2)
-    return (levels + 2 + small_lines) * _LINE_PT + methods + 2 * _GAP_PT
+    return (levels + 2 + sum(map(len, lines))) * _LINE_PT + 2 * len(lines) + 2 * _GAP_PT
 
 
 def tabular(table: Table, panel: Sequence[Column], style: Style) -> str:
@@ -119,7 +133,7 @@ def tabular(table: Table, panel: Sequence[Column], style: Style) -> str:
         r"\midrule",
     ]
     for place, kinds in enumerate(_lines_of(table, panel, at) for at in range(len(table.labels))):
-        lines += [r"\addlinespace[2pt]"] if place else []
+        lines += [r"\addlinespace[2pt]"] if kinds and lines[-1] != r"\midrule" else []
         for kind in kinds:
             cells = [cell for column in panel for cell in _cells(column, place, kind, style)]
             lines.append(" & ".join([_stub(table, place, kind), *cells]) + r" \\")
@@ -142,7 +156,8 @@ def _columns(table: Table, row: DatasetRow, style: Style, *, spread: bool) -> li
         wide = _wide(row, metric, style)
         if with_spread:
             wide += max(map(len, known)) * _SMALL_PT + _PLUS_MINUS_PT
-        wide = max(wide, len(said[-1]) * _CHARACTER_PT, _gains_width(table, row, metric, style))
+        longest = max(map(len, _broken(said[-1])))
+        wide = max(wide, longest * _CHARACTER_PT, _gains_width(table, row, metric, style))
         shared = said[0] if len(said) > 1 else ""
         columns.append(Column(row, metric, shared, said[-1], with_spread, wide + _GAP_PT))
     return columns
@@ -199,9 +214,9 @@ def _parts(columns: Sequence[Column], room: float) -> Iterator[list[Column]]:
 
 def _lines_of(table: Table, panel: Sequence[Column], place: int) -> list[str]:
     """The kinds of lines that a method has in a panel."""
-    if table.config.columns[place].quoted:
-        return ["quoted"]
     entries = [(column.row.entries[place], column.metric) for column in panel]
+    if table.config.columns[place].quoted:
+        return ["quoted"] if any(metric in e.published for e, metric in entries) else []
     gained = (metric in e.numbers and e.numbers[metric].gain for e, metric in entries)
     kinds = ["here"]
     kinds += ["gain"] if table.config.differences and any(gained) else []
@@ -216,9 +231,7 @@ def _stub(table: Table, place: int, kind: str) -> str:
     if kind == _PUBLISHED:
         return small(rf"\quad {_PUBLISHED}")
     broken = [escape(line) for line in textwrap.wrap(table.labels[place], _METHOD)]
-    lines = r"\\".join(broken)
-    text = rf"\shortstack[l]{{{lines}}}" if len(broken) > 1 else lines
-    return text + (DDAGGER if kind == "quoted" else "")
+    return _stacked(broken, "[l]") + (DDAGGER if kind == "quoted" else "")
 
 
 def _cells(column: Column, place: int, kind: str, style: Style) -> list[str]:
@@ -289,7 +302,7 @@ def _heads(table: Table, panel: Sequence[Column], style: Style) -> list[str]:
                 rules.append(rf"\cmidrule(lr){{{first}-{first + span - 1}}}")
             first += span
         lines += [" & ".join(cells) + r" \\", "".join(rules)]
-    own = [raised(escape(column.label)) for column in panel]
+    own = [_stacked([raised(escape(part)) for part in _broken(c.label)]) for c in panel]
     cells = [
         rf"\multicolumn{{2}}{{c}}{{{label}}}" if column.spread else label
         for column, label in zip(panel, own, strict=True)
@@ -311,11 +324,19 @@ def _title(columns: Sequence[Column]) -> str:
     row = columns[0].row
     dagger = DAGGER if row.standin else ""
     room = max(_TITLE, int(_across(columns) / _CHARACTER_PT))
-    broken = [escape(line) for line in textwrap.wrap(row.title, room)]
-    if len(broken) < 2:
-        return "".join(broken) + dagger
-    lines = r"\\".join(broken)
-    return rf"\shortstack{{{lines}{dagger}}}"
+    *lines, last = [escape(line) for line in textwrap.wrap(row.title, room)]
+    return _stacked([*lines, last + dagger])
+
+
+def _broken(label: str) -> list[str]:
+    """A metric's label in lines."""
+    return [label] if len(label) <= _LABEL else textwrap.wrap(label, _LABEL - 2)
+
+
+def _stacked(lines: Sequence[str], side: str = "") -> str:
+    """Lines above each other."""
+    joined = r"\\".join(lines)
+    return rf"\shortstack{side}{{{joined}}}" if len(lines) > 1 else joined
 
 
 def _of_horizons(metrics: Sequence[str]) -> bool:

@@ -189,11 +189,17 @@ def _metrics(table: Table, style: Style, *, spread: bool) -> _Grid:
 
 
 def _together(first: Column, others: Sequence[Column], width: int, plain: bool) -> list[Column]:
-    """Columns of which those below one head stay together where their row does not fit."""
+    """Columns of which those below one head stay together where their row does not fit.
+
+    Such a row stands apart from others.
+    """
     columns: list[Column] = []
     for place, group in groupby(others, key=lambda column: column.group):
         members = list(group)
         if not fits(first, members, width, plain):
-            members = [replace(column, group=(place, column.heads[:-1])) for column in members]
+            members = [
+                replace(column, group=(place, column.heads[:-1]), part=(column.part, place))
+                for column in members
+            ]
         columns += members
     return columns
