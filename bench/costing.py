@@ -52,8 +52,9 @@ class Asked:
 class Line:
     """One method on one dataset.
 
-    options: in which it differs from its preset; gflops: of the estimator per frame it sees, if published; every: it sees every K-th frame,
-    for a refiner every one; cost: None where it cannot be told, and then `reason` says why.
+    options: in which it differs from its preset; gflops: of the estimator per frame it sees, if
+    published; every: it sees every K-th frame, for a refiner every one; cost: None where it
+    cannot be told, and then `reason` says why.
     """
 
     dataset: str
