@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
-import numpy as np
 import pandas as pd
 
 from bench.clocking import Clocked
@@ -29,9 +29,9 @@ def number(value: float | None) -> str:
     """Three significant digits without an exponent, `-` for nothing: 0.0123, 1.23, 1230."""
     if value is None:
         return "-"
-    if value >= 100:
-        return f"{float(f'{value:.3g}'):.0f}"
-    return np.format_float_positional(value, precision=3, fractional=False, trim="k").rstrip(".")
+    rounded = float(f"{value:.3g}")
+    decimals = 2 - math.floor(math.log10(rounded)) if rounded else 2
+    return f"{rounded:.{max(decimals, 0)}f}"
 
 
 def _ratios(timing: Timing, clocked: Clocked) -> tuple[float | None, float | None]:
