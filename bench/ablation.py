@@ -6,8 +6,9 @@ How a method's options are called and what they imply stands in its configs/meth
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import yaml
 from bench import registry
 from bench.config import (
     Column,
+    PresetChange,
     Row,
     TableConfig,
     dataset_config,
@@ -50,7 +52,8 @@ class Asked:
     """What the user asked for.
 
     changes: values by flag, as typed; without: names of parts to remove; grid: 'full' for all
-    combinations, 'single' for one change at a time; protocol, preset, metrics: None for the usual.
+    combinations, 'single' for one change at a time; interval, intervals (K, Q), protocol, preset,
+    metrics: None for the usual.
     """
 
     method: str
@@ -59,7 +62,7 @@ class Asked:
     grid: Grid
     datasets: tuple[str, ...]
     budget: str
-    interval: int = 10
+    interval: int | None = None
     intervals: int | None = None
     preset: str | None = None
     protocol: str | None = None
@@ -68,10 +71,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Step:
-    """One change: how it is called, and the options that it sets."""
+    """One change: how it is called, the options that it sets, and others that they imply."""
 
     label: str
     options: Mapping[str, Any]
+    implied: Mapping[str, Any] = field(default_factory=dict)
 
 
 def usual_dataset(method: str) -> str:
@@ -99,14 +103,23 @@ def parsed(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return changes
 
 
-def listed(method: str) -> list[str]:
-    """The flags of a method with their defaults, and the parts that can be removed."""
+def listed(method: str, budget: str, preset: str | None = None) -> list[str]:
+    """The flags of a method with the baseline's values, and the parts that can be removed.
+
+    preset: of the baseline, the budget's when None.
+    """
+    registry.method_class(method)
     said = method_config(method).ablation
+    chosen = preset_name(Column(method=method, preset=preset), budget)
+    start = method_config(method).presets[chosen]
     short = {option: flag for flag, option in said.flags.items()}
     lines = []
-    for name, value in registry.resolve_options(method, {}).items():
+    changed = {name for other in start.datasets.values() for name in other.options}
+    for name, value in registry.resolve_options(method, start.options).items():
         flags = [f"--{short[name]}"] if name in short else []
-        lines.append(f"{', '.join([*flags, '--' + name.replace('_', '-')])}  (default {value})")
+        words = ", ".join([*flags, "--" + name.replace("_", "-")])
+        text = json.dumps(value).strip('"')
+        lines.append(f"{words}  (default {text}{', others by dataset' if name in changed else ''})")
     if said.without:
         lines.append(f"--without  {', '.join(said.without)}")
     return lines or [f"{method} has no options"]
@@ -115,30 +128,45 @@ def listed(method: str) -> list[str]:
 def table(asked: Asked) -> TableConfig:
     """The table of an ablation: the baseline first, then the variants in the order of the flags.
 
-    BadInput for unknown flags, parts, values, datasets, and when no variant differs from the
-    baseline.
+    BadInput for unknown flags, parts, values, datasets, for K or Q of a method that predicts, and
+    when no variant differs from the baseline.
     """
     task = registry.task(asked.method)
+    if task == "prediction" and (asked.interval or asked.intervals):
+        raise BadInput(
+            f"{asked.method} predicts, so that there are no keyframes with an interval",
+            hint="leave --interval and --intervals out",
+        )
     baseline = Column(method=asked.method, preset=asked.preset, name=BASELINE, label=BASELINE)
     preset = method_config(asked.method).presets[preset_name(baseline, asked.budget)]
-    start = registry.resolve_options(asked.method, preset.options)
+    datasets = dict.fromkeys(asked.datasets)
+    starts = [
+        {**preset.options, **preset.datasets.get(name, PresetChange()).options} for name in datasets
+    ]
+
+    def resolved(options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """With every hyper-parameter, on each dataset."""
+        return [registry.resolve_options(asked.method, {**start, **options}) for start in starts]
+
     axes = list(_axes(asked))
     if not axes:
         raise BadInput(
             "nothing to vary", hint=f"bench ablate --method {asked.method} --list names the flags"
         )
-    columns, seen, same = [baseline], [start], []
+    columns, seen = [baseline], [resolved({})]
+    same: dict[str, None] = {}
     for steps in _combined(axes, asked.grid):
         label = ", ".join(step.label for step in steps)
         options: dict[str, Any] = {}
-        for step in steps:
-            options |= step.options
-        resolved = registry.resolve_options(asked.method, {**preset.options, **options})
-        if resolved == start:
-            same.append(label)
-        if resolved in seen:
+        # What is asked for wins over what is implied by something else.
+        for changes in (*(step.implied for step in steps), *(step.options for step in steps)):
+            options |= changes
+        variant = resolved(options)
+        if variant == seen[0]:
+            same |= dict.fromkeys(step.label for step in steps)
+        if variant in seen:
             continue
-        seen.append(resolved)
+        seen.append(variant)
         columns.append(
             Column(
                 method=asked.method, preset=asked.preset, name=label, label=label, options=options
@@ -149,14 +177,14 @@ def table(asked: Asked) -> TableConfig:
             "every variant is the baseline", found=", ".join(same), hint="vary something else"
         )
     if same:
-        columns[0] = baseline.model_copy(update={"label": f"{BASELINE} ({same[0]})"})
+        columns[0] = baseline.model_copy(update={"label": f"{BASELINE} ({', '.join(same)})"})
     rows = [
         Row(
             dataset=name,
             intervals=asked.intervals if task == "recovery" else None,
             metrics=asked.metrics or _metrics_of(name),
         )
-        for name in asked.datasets
+        for name in datasets
     ]
     title = registry.method_class(asked.method).title
     return TableConfig(
@@ -164,7 +192,7 @@ def table(asked: Asked) -> TableConfig:
         source="",
         layout="metrics",
         metrics=rows[0].metrics or (),
-        interval=asked.interval,
+        interval=asked.interval or 10,
         protocol=asked.protocol or _USUAL[task][1],
         reference=BASELINE,
         differences=True,
@@ -192,9 +220,12 @@ def _axes(asked: Asked) -> Iterator[list[_Step]]:
                 hint=nearest_names(flag, [*said.flags, *known]) if known else "it has no options",
             )
         yield [
-            _Step(f"{flag}={text}", said.implied.get(option, {}).get(text, {}) | {option: value})
+            _Step(
+                f"{flag}={text}",
+                {option: _value(flag, text)},
+                said.implied.get(option, {}).get(text, {}),
+            )
             for text in values
-            for value in [yaml.safe_load(text)]
         ]
     if asked.without:
         for part in asked.without:
@@ -207,6 +238,14 @@ def _axes(asked: Asked) -> Iterator[list[_Step]]:
             *([_Step("", {})] if asked.changes and asked.grid == "full" else []),
             *(_Step(f"without {part}", said.without[part]) for part in asked.without),
         ]
+
+
+def _value(flag: str, text: str) -> Any:
+    """A typed value: a number, true, false, null, or else a word."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"--{flag} has no such value", found=text) from error
 
 
 def _combined(axes: Sequence[Sequence[_Step]], grid: Grid) -> Iterator[list[_Step]]:

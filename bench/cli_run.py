@@ -104,9 +104,7 @@ def _tables(table: str, given: dict[str, Any]) -> None:
 )
 @click.option("--method", default="mixsynthformer", show_default=True, help="Whose options.")
 @click.option("--preset", help="Preset of the baseline. Default: the budget's.")
-@click.option(
-    "--without", type=options.Names(), default=(), help="Parts to remove, each in a row of its own."
-)
+@click.option("--without", type=options.Names(), help="Parts to remove, each in a row of its own.")
 @click.option(
     "--grid",
     type=click.Choice(("full", "single")),
@@ -115,39 +113,45 @@ def _tables(table: str, given: dict[str, Any]) -> None:
     help="All combinations of the values, or one change at a time.",
 )
 @click.option(
-    "--datasets", "--dataset", "datasets", type=options.Names(), help="Default: h36m-fcn."
+    "--datasets",
+    "--dataset",
+    "datasets",
+    type=options.Names(),
+    help="Default: h36m-fcn; h36m-motion.",
 )
-@click.option("--interval", type=click.IntRange(1), default=10, show_default=True, help="K.")
+@click.option("--interval", type=click.IntRange(1), help="K. Default: 10.")
 @click.option("--intervals", type=click.IntRange(1), help="Q. Default: the preset's.")
 @click.option("--protocol", help="Default: the task's usual one.")
 @click.option("--name", help="Name of the files written. Default: ablate-METHOD.")
 @click.option("--list", "listing", is_flag=True, help="Name the method's flags and parts.")
 @_of_studies
 @click.pass_context
-def ablate(context: click.Context, **given: Any) -> None:
+def ablate(context: click.Context, /, **given: Any) -> None:
     """Vary options of a method against its default: `bench ablate --rt 1,4 --rs 1,4`."""
-    from bench import ablation, registry
+    from bench import ablation, plans, registry
     from bench.commands import Request
 
     for plugin in given["plugins"]:
         registry.load_plugin(plugin)
     method = given.pop("method")
     if given.pop("listing"):
-        for line in ablation.listed(method):
+        for line in ablation.listed(method, given["budget"], given["preset"]):
             click.echo(line)
         return
     asked = ablation.Asked(
         method=method,
         changes=ablation.parsed(context.args),
+        without=given.pop("without") or (),
         budget=given["budget"],
         **{
             name: given.pop(name)
-            for name in ("preset", "without", "grid", "interval", "intervals", "protocol")
+            for name in ("preset", "grid", "interval", "intervals", "protocol")
         },
         datasets=given.pop("datasets") or (ablation.usual_dataset(method),),
         metrics=given.pop("metrics"),
     )
-    long_form, name = given.pop("long_form"), given.pop("name") or f"ablate-{method}"
+    long_form = given.pop("long_form")
+    name = plans.check_name(given.pop("name") or f"ablate-{method}")
     request = Request(table=name, config=ablation.table(asked), command=_typed(), **given)
     _show([request], long_form=long_form)
 
@@ -169,6 +173,7 @@ def ablate(context: click.Context, **given: Any) -> None:
 @_of_studies
 def sweep(**given: Any) -> None:
     """Error and cost against the sampling interval K, as table and figure."""
+    from bench import plans
     from bench import sweep as sweeping
     from bench.commands import Request
 
@@ -182,7 +187,8 @@ def sweep(**given: Any) -> None:
         metrics=given.pop("metrics"),
         plugins=given["plugins"],
     )
-    long_form, name = given.pop("long_form"), given.pop("name") or f"sweep-{dataset}"
+    long_form = given.pop("long_form")
+    name = plans.check_name(given.pop("name") or f"sweep-{dataset}")
     request = Request(table=name, config=config, command=_typed(), **given)
     for outcome in _show([request], long_form=long_form):
         for path in sweeping.draw(outcome.table, request.out):

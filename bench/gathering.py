@@ -16,8 +16,8 @@ def gather(
 ) -> list[Path]:
     """Write the tables of an output folder that have a result; returns the files.
 
-    names: of tables, none for all that were run into the folder `results`. BadInput when a named
-    one was not run there, and when no table has a result.
+    names: of tables, none for all that were run into the folder `results`, which stays as it is.
+    BadInput when a named one was not run there, and when no table has a result.
     """
     paths = {path.stem: path for path in plans.kept(results)}
     for name in names:
@@ -29,9 +29,9 @@ def gather(
                 hint=f"bench run {name} --out {results}",
             )
     written: list[Path] = []
-    stored = Results(results)
-    for path in [paths[name] for name in names] or paths.values():
+    for path in [paths[name] for name in dict.fromkeys(names)] or paths.values():
         plan = plans.load(path)
+        stored = Results(results)
         found = [result for cell in plan.cells if (result := stored.get(cell)) is not None]
         if any(result.status == "done" for result in found):
             written += report.write(plan.drawn(found), out, formats=formats, style=style)

@@ -7,6 +7,7 @@ specification.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from bench.report.table import Run, Table
 
 FORMAT = 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,24 @@ class Plan:
         )
 
 
+def check_name(name: str) -> str:
+    """The name of a table that stands in no file of tables/; BadInput when it cannot be its own.
+
+    It becomes part of file names, and those of tables/ are taken.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            "not a name for a table", found=repr(name), expected="letters, digits, - and _"
+        )
+    if name in configs.table_names():
+        raise BadInput(f"'{name}' is the name of a table of its own", hint="choose another --name")
+    return name
+
+
 def save(plan: Plan, folder: Path) -> Path:
-    """Keep a plan in an output folder; BadInput when it cannot be written."""
+    """Keep a plan in an output folder; BadInput when it cannot be written, or not by its name."""
+    if not _NAME.fullmatch(plan.name):
+        raise BadInput("not the name of a plan", found=repr(plan.name))
     said = {
         "format": FORMAT,
         "config": plan.config.model_dump(mode="json"),

@@ -23,7 +23,7 @@ def parsed(text: str) -> tuple[int, ...]:
     try:
         if ":" in text:
             first, last, *step = (int(part) for part in text.split(":"))
-            values = tuple(range(first, last + 1, *step))
+            values = tuple(sorted(range(first, last + 1, *step)))
         else:
             values = tuple(sorted({int(part) for part in text.split(",")}))
     except (ValueError, TypeError):
@@ -61,7 +61,7 @@ def table(
             hint="raise --frames",
         )
     said = read(assets() / "configs/sweeps.yaml", Sweeps)
-    columns = [_column(name) for name in methods or _METHODS]
+    columns = [_column(name) for name in dict.fromkeys(methods or _METHODS)]
     names = metrics or _METRICS[about.space]
     keys = [column.key for column in columns]
     rows = [

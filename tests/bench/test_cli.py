@@ -169,7 +169,7 @@ def test_no_track_leaves_mlflow_alone(bench, data, tmp_path):
     result = bench("run", *table3("--methods", "linear", "--no-track", data=data, out=out))
     assert result.exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "results", "table3.csv", "table3.md", "table3.tex",
+        "plans", "results", "table3.csv", "table3.md", "table3.tex",
     ]  # fmt: skip
     assert "stand-in" not in result.stdout
     assert "stand-in" not in (out / "table3.md").read_text(encoding="utf-8")
@@ -299,7 +299,7 @@ def test_bad_options_are_refused_in_one_line(bench, tmp_path, monkeypatch, words
 
 def test_an_unknown_table_is_refused(bench, tmp_path):
     line = refusal(bench("run", "tabel3", "--out", tmp_path / "out"))
-    assert line == "bench: unknown table 'tabel3'; did you mean table3 or table4?"
+    assert line == "bench: unknown table 'tabel3'; did you mean table3 or table7 or table6?"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,8 +60,8 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def make(method: str, seed: int = 0, device: str = "cpu") -> Job:
         table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"], "smoke")
-        cells = plan.plan(table, {"pw3d-spin": data}, budget="smoke", seeds=seed + 1)
-        return Job((cells[-1],), tmp_path / "data", device, tmp_path / "out", (file,), anew=True)
+        places = plan.plan(table, {"pw3d-spin": data}, budget="smoke", seeds=seed + 1)
+        return Job((places[-1].cell,), tmp_path / "data", device, tmp_path / "out", (file,), anew=True)
 
     return make
 

@@ -18,7 +18,7 @@ from bench.config import (
 from bench.contracts import BadInput
 from bench.data.clips import Clip, Dataset
 from bench.data.skeletons import BODY_14, H36M_17, H36M_22
-from bench.plan import budget_named, chosen_table, plan
+from bench.plan import budget_named, check_task, chosen_table, plan
 from bench.results import Cell
 
 TABLE = table_config("table3")
@@ -37,7 +37,11 @@ def dataset(name: str = "pw3d-spin", frames: int = 120, **rest) -> Dataset:
 def cells(methods, *, data=None, budget="smoke", **rest) -> list[Cell]:
     data = data or dataset()
     config = chosen_table(TABLE, methods, [data.name], budget)
-    return plan(config, {data.name: data}, budget=budget, **rest)
+    return planned(config, {data.name: data}, budget=budget, **rest)
+
+
+def planned(config, datasets, **rest) -> list[Cell]:
+    return [place.cell for place in plan(config, datasets, **rest)]
 
 
 def cell(method: str, **rest) -> Cell:
@@ -159,7 +163,7 @@ def test_cells_come_dataset_by_dataset_in_the_order_of_the_columns():
     config = chosen_table(
         TABLE, ["ridge", "linear"], ["pw3d-spin", "h36m-fcn", "aist-spin"], "smoke"
     )
-    assert [(c.dataset, c.method) for c in plan(config, data, budget="smoke")] == [
+    assert [(c.dataset, c.method) for c in planned(config, data, budget="smoke")] == [
         ("h36m-fcn", "linear"),
         ("h36m-fcn", "ridge"),
         ("pw3d-spin", "linear"),
@@ -213,7 +217,7 @@ def test_the_plan_passes_on_fingerprint_protocol_and_selection():
     assert cell("deciwatch", selection="test").selection == "test"
     full = TABLE.model_copy(update={"protocol": "full"})
     config = chosen_table(full, ["deciwatch"], ["pw3d-spin"], "smoke")
-    assert plan(config, {"pw3d-spin": dataset()}, budget="smoke")[0].protocol == "full"
+    assert planned(config, {"pw3d-spin": dataset()}, budget="smoke")[0].protocol == "full"
 
 
 def test_a_columns_options_are_checked_and_win():
@@ -223,17 +227,17 @@ def test_a_columns_options_are_checked_and_win():
         return TableConfig.model_validate(raw)
 
     data = {"pw3d-spin": dataset()}
-    assert plan(table(width=8), data, budget="smoke")[0].options["width"] == 8
+    assert planned(table(width=8), data, budget="smoke")[0].options["width"] == 8
     with pytest.raises(BadInput, match="no option 'widht'; did you mean width"):
-        plan(table(widht=8), data, budget="smoke")
+        planned(table(widht=8), data, budget="smoke")
 
 
 def test_a_clip_too_short_for_the_protocol_is_found_while_planning():
     full = TABLE.model_copy(update={"protocol": "full"})
     config = chosen_table(full, ["linear"], ["pw3d-spin"], "smoke")
-    assert plan(config, {"pw3d-spin": dataset(frames=51)}, budget="smoke")
+    assert planned(config, {"pw3d-spin": dataset(frames=51)}, budget="smoke")
     with pytest.raises(BadInput, match=r"clip one of pw3d-spin: .*found 50 frames.*at least 51"):
-        plan(config, {"pw3d-spin": dataset(frames=50)}, budget="smoke")
+        planned(config, {"pw3d-spin": dataset(frames=50)}, budget="smoke")
 
 
 def test_a_plugin_brings_its_own_training(tmp_path, monkeypatch) -> None:
@@ -273,7 +277,7 @@ def motion(frames: int = 300, **rest) -> Dataset:
 
 
 def test_prediction_has_a_history_and_a_future_and_a_cell_for_each_protocol():
-    found = plan(MOTION, {"h36m-motion": motion()}, budget="quick", seeds=2)
+    found = planned(MOTION, {"h36m-motion": motion()}, budget="quick", seeds=2)
     assert [(c.method, c.protocol, c.seed) for c in found] == [
         (method, protocol, seed)
         for protocol in ("h36m-average", "h36m-horizon")
@@ -292,7 +296,7 @@ def test_published_weights_are_neither_trained_nor_seeded():
         options={"horizons": [2, 4]}, geometry={"history": 10, "future": 4},
     )  # fmt: skip
     config = MOTION.model_copy(update={"columns": (*MOTION.columns, column)})
-    found = plan(config, {"h36m-motion": motion()}, budget="quick", seeds=2)[3]
+    found = planned(config, {"h36m-motion": motion()}, budget="quick", seeds=2)[3]
     assert (found.weights, found.training, found.selection) == ("c0de", None, "last")
     assert found.geometry == {"history": 10, "future": 4}
     assert found.preset == "published"
@@ -309,12 +313,12 @@ def test_published_weights_are_neither_trained_nor_seeded():
 )
 def test_recovery_and_prediction_never_meet_in_a_table(change, said):
     with pytest.raises(BadInput, match=said):
-        chosen_table(MOTION.model_copy(update=change), None, None, "quick")
+        check_task(MOTION.model_copy(update=change))
 
 
 def test_a_test_clip_too_short_for_the_draws_is_found_before_anything_runs():
     with pytest.raises(BadInput, match="too short for the published draws"):
-        plan(MOTION, {"h36m-motion": motion(frames=150)}, budget="quick")
+        planned(MOTION, {"h36m-motion": motion(frames=150)}, budget="quick")
 
 
 def test_a_dataset_keeps_all_its_rows_when_a_table_is_narrowed():
@@ -336,4 +340,4 @@ def test_a_dataset_keeps_all_its_rows_when_a_table_is_narrowed():
 )  # fmt: skip
 def test_draws_of_another_body_or_beyond_the_clip_are_refused(change, said):
     with pytest.raises(BadInput, match=said):
-        plan(MOTION.model_copy(update=change), {"h36m-motion": motion()}, budget="quick")
+        planned(MOTION.model_copy(update=change), {"h36m-motion": motion()}, budget="quick")

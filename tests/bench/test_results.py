@@ -53,6 +53,7 @@ RESULT = Result(
     clips=(ClipScore("a", "S9 Walking", 91, {"mpjpe": (52.8, 91.0), "accel": (1.4, 89.0)}),),
     scored=Scored(clips=1, frames=91, joints=17, missed=3, sampled=0.1),
     parameters=12,
+    cost={"live": 12.0, "macs": 345.5},
     chosen={"penalty": 1e-3},
     curve=({"windows": 256.0, "loss": 0.5},),
     dataset={"standin": False},
@@ -119,7 +120,7 @@ def test_what_was_never_stored_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '"text"', "{}", '{"format": 2}', to_json(RESULT)[:-9], "\0" * 50],
+    ["", "{", "[]", "null", '"text"', "{}", '{"format": 3}', to_json(RESULT)[:-9], "\0" * 50],
     ids=["empty", "brace", "list", "null", "string", "no format", "no cell", "cut", "zeros"],
 )
 def test_a_damaged_file_counts_as_absent(tmp_path: Path, text: str) -> None:
@@ -138,7 +139,7 @@ def test_a_file_that_is_not_text_counts_as_absent(tmp_path: Path) -> None:
 
 def test_another_format_says_which() -> None:
     raw = json.loads(to_json(RESULT))
-    with pytest.raises(BadInput, match=r"x\.json: another format of results; found 9; expected 2"):
+    with pytest.raises(BadInput, match=r"x\.json: another format of results; found 9; expected 3"):
         from_json(json.dumps({**raw, "format": 9}), "x.json")
 
 

@@ -90,7 +90,8 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def make(method: str, **change) -> Job:
         table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"], "smoke")
-        (cell,) = plan.plan(table, {"pw3d-spin": data}, budget="smoke")
+        (place,) = plan.plan(table, {"pw3d-spin": data}, budget="smoke")
+        cell = place.cell
         limits = {**cell.limits, **change.pop("limits", {})}
         anew = change.pop("anew", True)
         out = change.pop("out", tmp_path / "out")
