@@ -24,13 +24,14 @@ def listed(what: str, plugins: Sequence[Path], data: Sequence[Path]) -> list[str
                 name,
                 registry.task(name),
                 registry.kind(name),
+                registry.sees(name),
                 ", ".join(configs.method_config(name).presets),
                 registry.method_class(name).title,
                 registry.method_class(name).source,
             )
             for name in registry.method_names()
         ]
-        return _aligned([("name", "task", "kind", "presets", "title", "source"), *rows])
+        return _aligned([("name", "task", "kind", "sees", "presets", "title", "source"), *rows])
     if what == "budgets":
         budgets = [(name, budget.summary) for name, budget in configs.budgets().items()]
         return _aligned([("name", "summary"), *budgets])

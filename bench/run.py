@@ -212,15 +212,16 @@ def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell)
 
     cell, device = job.cells[0], job.device
     setting = _setting(cell)
+    # A refiner is taught with what it is given later: every frame.
+    sight = {"every_frame": True} if registry.sees(cell.method) == "frames" else {}
     if cell.training is None:
         tell(cell.key, 0.0, "fitting")
+        most = cell.limits["fit_windows"]
         chosen = method.fit(
-            setting.samples(dataset, "train", geometry, device, most=cell.limits["fit_windows"]),
-            setting.samples(dataset, "validation", geometry, device),
+            setting.samples(dataset, "train", geometry, device, most=most, **sight),
+            setting.samples(dataset, "validation", geometry, device, **sight),
         )
         return {"chosen": dict(chosen)}
-    # A refiner is trained on what it is given later: every frame.
-    sight = {"every_frame": True} if registry.sees(cell.method) == "frames" else {}
     source = setting.samples(dataset, "train", geometry, device, **sight)
     judged = None
     if cell.selection != "last":

@@ -71,7 +71,7 @@ def rows(lines: list[str]) -> dict[str, str]:
 def test_every_method_is_listed_with_kind_and_presets(tmp_path):
     found = rows(listed("methods", (), ()))
     assert list(found) == registry.method_names()
-    assert "refiner" in found["estimator"]
+    assert "frames" in found["estimator"]
     assert "fitted" in found["ridge"]
     assert found["ridge"].split()[1] == "recovery"
     assert found["simlpe"].split()[1] == "prediction"
@@ -79,7 +79,7 @@ def test_every_method_is_listed_with_kind_and_presets(tmp_path):
     file = tmp_path / "plugin.py"
     file.write_text(PLUGIN)
     assert rows(listed("methods", (file,), ()))["mine"].split() == [
-        "mine", "recovery", "fixed", "default", "my", "own", "here",
+        "mine", "recovery", "fixed", "keyframes", "default", "my", "own", "here",
     ]  # fmt: skip
 
 
