@@ -5,6 +5,7 @@ Widths are estimates of Computer Modern at \footnotesize, a little generous.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -324,13 +325,16 @@ def _title(columns: Sequence[Column]) -> str:
     row = columns[0].row
     dagger = DAGGER if row.standin else ""
     room = max(_TITLE, int(_across(columns) / _CHARACTER_PT))
-    *lines, last = [escape(line) for line in textwrap.wrap(row.title, room)]
+    *lines, last = [escape(line) for line in textwrap.wrap(row.title, room) or [""]]
     return _stacked([*lines, last + dagger])
 
 
 def _broken(label: str) -> list[str]:
-    """A metric's label in lines."""
-    return [label] if len(label) <= _LABEL else textwrap.wrap(label, _LABEL - 2)
+    """A metric's label in lines, its arrow beside the last word."""
+    if len(label) <= _LABEL:
+        return [label]
+    words = re.sub(r" (?=[\u2191\u2193])", "\u00a0", label)
+    return textwrap.wrap(words, _LABEL - 2, break_long_words=False, break_on_hyphens=False)
 
 
 def _stacked(lines: Sequence[str], side: str = "") -> str:
