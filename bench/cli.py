@@ -11,6 +11,7 @@ from bench import __version__, options
 from bench.cli_cost import cost
 from bench.cli_run import ablate, audit, report, run, sweep, tables
 from bench.cli_show import show
+from bench.cli_time import time_methods
 
 
 class _Group(click.Group):
@@ -102,7 +103,7 @@ def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None
         click.echo(line)
 
 
-for command in (run, report, ablate, sweep, tables, audit, cost, show):
+for command in (run, report, ablate, sweep, tables, audit, cost, time_methods, show):
     main.add_command(command)
 
 

@@ -117,7 +117,7 @@ def _tables(table: str, given: dict[str, Any]) -> None:
     "--dataset",
     "datasets",
     type=options.Names(),
-    help="Default: h36m-fcn; h36m-motion.",
+    help="Default: h36m-fcn, or h36m-motion.",
 )
 @click.option("--interval", type=click.IntRange(1), help="K. Default: 10.")
 @click.option("--intervals", type=click.IntRange(1), help="Q. Default: the preset's.")
@@ -214,12 +214,14 @@ def sweep(**given: Any) -> None:
 )
 @options.out("Folder for the tables.")
 @options.style
-def tables(names: tuple[str, ...], formats: tuple[str, ...], **given: Any) -> None:
+def tables(
+    names: tuple[str, ...], formats: tuple[str, ...], results: Path, out: Path, **style: Any
+) -> None:
     """Write all tables that have results: `bench tables --format tex --out paper/`."""
     from bench.gathering import gather
+    from bench.report.style import Style
 
-    results, out = given.pop("results"), given.pop("out")
-    for path in gather(names, formats, results, out, options.styled(**given)):
+    for path in gather(names, formats, results, out, Style(**style)):
         click.echo(path)
 
 

@@ -107,13 +107,59 @@ checkpoints = click.option(
 )
 
 
+class Decimals(click.ParamType[dict[str, int]]):
+    """`mpjpe=2,accel=1`: numbers by metric."""
+
+    name = "METRIC=N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, int]:
+        """The numbers by metric; which metrics there are is known later."""
+        if isinstance(value, dict):
+            return value
+        decimals = {}
+        for part in str(value).split(","):
+            metric, sign, number = part.strip().rpartition("=")
+            if not sign or not number.isdecimal():
+                self.fail(f"'{part}' is not METRIC=N", param, ctx)
+            decimals[metric] = int(number)
+        return decimals
+
+
 def style(command: Command) -> Command:
-    """How numbers are set: what `styled` turns into a `Style`."""
+    """How numbers are set: what `bench.report.style.Style` takes, by the same names."""
+    for option in reversed(
+        (
+            click.option("--decimals", type=Decimals(), default={}, help="E.g. mpjpe=2,pck=1."),
+            click.option("--units/--no-units", default=False, help="Units in the heads too."),
+            click.option(
+                "--arrows/--no-arrows", default=None, help="Which way is better. Default: in tex."
+            ),
+            click.option(
+                "--marks",
+                type=click.Choice(("bold-underline", "bold", "none")),
+                default="bold-underline",
+                show_default=True,
+                help="Of the best and the second.",
+            ),
+            click.option(
+                "--spread",
+                type=click.Choice(("sd", "ci", "none")),
+                default="sd",
+                show_default=True,
+                help="Behind a mean over seeds: deviation, or 95 % interval of the mean.",
+            ),
+            click.option(
+                "--published/--no-published", default=True, help="Published numbers below ours."
+            ),
+            click.option(
+                "--significance/--no-significance",
+                default=False,
+                help="A sign where the difference to the reference is not zero (95 %).",
+            ),
+            click.option("--standins/--no-standins", default=True, help="Rows of stand-ins."),
+        )
+    ):
+        command = option(command)
     return command
-
-
-def styled(**given: Any) -> Any:
-    """The `Style` of what was given on the command line."""
-    from bench.report.style import Style
-
-    return Style(**given)
