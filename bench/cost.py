@@ -176,8 +176,8 @@ class _Called(nn.Module):
 
 def _seen_by_thop(method: nn.Module, run: Callable[[Tensor], Tensor], given: Tensor) -> float:
     """What thop 0.0.31 counted of one run; leaves buffers in the method."""
-    from thop import profile  # type: ignore[import-untyped]
-    from thop.profile import register_hooks  # type: ignore[import-untyped]
+    from thop import profile
+    from thop.profile import register_hooks
 
     rules = {
         **{kind: _nothing for kind in register_hooks if kind not in (nn.Linear, *_POOLS)},
