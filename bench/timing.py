@@ -149,11 +149,12 @@ class Stand:
         import torch
 
         try:
-            with torch.inference_mode():
-                method, given = self._built(setup)
-                run = getattr(method, "refine", None) or method.recover
+            # Outside of inference mode, whose tensors cannot be traced for an export.
+            method, given = self._built(setup)
+            run = getattr(method, "refine", None) or method.recover
+            with torch.no_grad():
                 expected = run(given).float()
-            call, result = _engine(setup, method, run, given)
+                call, result = _engine(setup, method, run, given)
             with torch.inference_mode():
                 for _ in range(_WARM_UP):
                     found = result(call())

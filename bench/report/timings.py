@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
@@ -101,7 +102,9 @@ def _text(clocked: Clocked) -> str:
         lines += [", ".join(block)]
         lines += [line.plain for line in blocks(columns[0], columns[1:], _WIDTH, plain=True)]
         lines.append("")
-    return "\n".join([*lines, *_said(clocked), ""])
+    for sentence in _said(clocked):
+        lines += textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")
+    return "\n".join([*lines, ""])
 
 
 def _flat(clocked: Clocked) -> list[tuple[str, ...]]:

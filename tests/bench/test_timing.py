@@ -88,10 +88,14 @@ def test_networks_are_measured_in_bfloat16_but_not_by_onnx(stand: Stand) -> None
 
 
 @needs_runtime
-def test_onnx_is_measured(stand: Stand) -> None:
-    asked = setup("ridge", engine="onnx")
-    assert stand.prepare(asked) == ""
-    assert stand.turn(asked, 0.002)
+@pytest.mark.parametrize(
+    ("method", "options"), [("ridge", {}), ("mct", {"width": 8, "depth": 1, "feed": 8})]
+)
+def test_onnx_is_measured_beside_eager(stand: Stand, method: str, options: dict) -> None:
+    for engine in ("eager", "onnx"):
+        asked = setup(method, engine=engine, options=json.dumps(options))
+        assert stand.prepare(asked) == ""
+        assert stand.turn(asked, 0.002)
 
 
 def test_without_a_compiler_the_reason_is_one_line(
