@@ -99,8 +99,7 @@ def entry_piece(table: Table, entry: Entry, line: Line, style: Style) -> Piece:
         return published_piece(table, entry, style)
     number = entry.numbers.get(metrics[0])
     if line == "gain":
-        known = number is not None and number.gain is not None
-        return Piece(gain_text(metrics[0], number, style) if known else "")
+        return Piece(gain_text(metrics[0], number, style))
     if number is None:
         return Piece(why(entry))
     texts = [

@@ -37,13 +37,20 @@ def published(table: Table, row: DatasetRow, entry: Entry) -> Mapping[str, Publi
 
 
 def other_sources(table: Table) -> list[str]:
-    """`published for MCT, ridge on 3DPW / SPIN: a report`: the sources that are not the table's."""
+    """`published Accel of MCT on 3DPW / SPIN: a report`: the sources that are not the table's.
+
+    Metrics are named where not all of those numbers are from that source.
+    """
     every = _quotations(table)
-    sources = dict.fromkeys(one.said.source for one in every if one.said.source)
-    return [
-        f"published for {_of([q for q in every if q.said.source == source], every)}: {source}"
-        for source in sources
-    ]
+    said = []
+    for source in dict.fromkeys(one.said.source for one in every if one.said.source):
+        mine = [one for one in every if one.said.source == source]
+        entries = {(one.place, one.label) for one in mine}
+        others = [one for one in every if (one.place, one.label) in entries and one not in mine]
+        labels = dict.fromkeys(metric_info(one.metric).label for one in mine) if others else ()
+        what = f"published {', '.join(labels)}" if labels else "published"
+        said.append(f"{what} of {_of(mine, every)}: {source}")
+    return said
 
 
 def reservations(table: Table) -> list[str]:
