@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _METHODS = ("estimator", "linear", "quadratic", "cubic", "ridge", "deciwatch", "mixsynthformer")
 _METRICS = {"3d": ("mpjpe", "accel"), "2d": ("pixels", "pck@0.05"), "6d": ("angle",)}
+_PUBLISHED_UNDER = "deciwatch"
 _COSTS = ("macs", "total")
 
 
@@ -23,7 +24,7 @@ def parsed(text: str) -> tuple[int, ...]:
     try:
         if ":" in text:
             first, last, *step = (int(part) for part in text.split(":"))
-            values = tuple(sorted(range(first, last + 1, *step)))
+            values = tuple(range(first, last + 1, *step)) if min(step, default=1) > 0 else ()
         else:
             values = tuple(sorted({int(part) for part in text.split(",")}))
     except (ValueError, TypeError):
@@ -72,6 +73,7 @@ def table(
             published={
                 key: {metric: value for metric, value in values.items() if metric in names}
                 for key, values in said.of(dataset, interval, frames, keys).items()
+                if protocol == _PUBLISHED_UNDER
             },
         )
         for interval in intervals
