@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.config import Column, DatasetConfig, Published, Row, TableConfig, table_config
 from bench.contracts import BadInput
 from bench.metrics import COSTS
 from bench.report import sentences
 from bench.report.build import build, check_rows
-from bench.report.table import Run, Table, printed, printed_all, signed
+from bench.report.table import Run, Table, printed, signed
 from bench.results import Cell, ClipScore, Planned, Result, Scored
 
 CONFIG = TableConfig(
@@ -266,6 +268,49 @@ def test_results_stand_where_the_plan_has_their_cells() -> None:
     assert [e.numbers["mpjpe"].mean for e in made.rows[0].entries] == [72.0, 70.0, 72.0]
 
 
+@settings(deadline=None, max_examples=25)
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(0, 1), st.integers(0, 3)),
+        st.lists(st.floats(1, 99), min_size=1, max_size=3),
+        max_size=8,
+    )
+)
+def test_every_place_holds_what_was_planned_there_and_nothing_else(
+    placed_values: dict[tuple[int, int], list[float]],
+) -> None:
+    """Whatever the methods and datasets of the cells are."""
+    made = [
+        (row, column, done(cell("net", "d2", seed, options={"at": [row, column]}), [value]))
+        for (row, column), values in placed_values.items()
+        for seed, value in enumerate(values)
+    ]
+    rows = build(
+        "t",
+        CONFIG,
+        [result for *_, result in made],
+        planned=[Planned(row, column, result.cell) for row, column, result in made],
+        datasets=DATASETS,
+        every_frame=(),
+    ).rows
+    for row in range(2):
+        for column in range(4):
+            entry, values = rows[row].entries[column], placed_values.get((row, column), [])
+            assert (entry.state, entry.seeds) == ("done" if values else "absent", len(values))
+            if values:
+                assert entry.numbers["mpjpe"].mean == pytest.approx(sum(values) / len(values))
+
+
+def test_a_dataset_that_is_not_there_keeps_its_row() -> None:
+    made = table([done(cell("linear"), [70.0])], missing={"d2": "no files of D2"})
+    here, gone = made.rows
+    assert (here.missing, gone.missing) == ("", "no files of D2")
+    assert [entry.state for entry in gone.entries] == ["no data"] * 4
+    assert sentences.missing(made) == ["no data: D2 / SPIN: no files of D2"]
+    assert sentences.remarks(made)[1] == "no data: D2 / SPIN: no files of D2"
+    assert sentences.warnings(made) == []
+
+
 def test_a_table_without_its_reference_has_no_gains() -> None:
     config = CONFIG.model_copy(update={"columns": CONFIG.columns[2:]})
     entry = table([done(cell("ridge"), [70.0, 71.0])], config=config).rows[0].entries[0]
@@ -452,9 +497,6 @@ def test_numbers_as_printed() -> None:
     assert printed("mpjpe", 70.05) == "70.0"  # 70.05 is a little less in binary
     assert printed("mpjpe", -0.04) == "0.0"
     assert [signed("mpjpe", v) for v in (1.25, -0.04, -2.0)] == ["+1.2", "0.0", "-2.0"]
-    assert printed_all(("mpjpe", "accel"), {"mpjpe": 1.0}) == "1.0 (-)"
-    assert printed_all(("mpjpe",), {"mpjpe": 1.0}) == "1.0"
-    assert printed_all(("mpjpe", "accel"), {}) == "-"
 
 
 def test_table_3_quotes_the_paper() -> None:
