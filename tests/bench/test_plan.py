@@ -341,3 +341,75 @@ def test_a_dataset_keeps_all_its_rows_when_a_table_is_narrowed():
 def test_draws_of_another_body_or_beyond_the_clip_are_refused(change, said):
     with pytest.raises(BadInput, match=said):
         planned(MOTION.model_copy(update=change), {"h36m-motion": motion()}, budget="quick")
+
+
+def rows_of(*rows: Row, **rest) -> TableConfig:
+    """Linear interpolation and one that is quoted, in rows of their own."""
+    return TableConfig(
+        title="t",
+        source="s",
+        layout="metrics",
+        metrics=("mpjpe",),
+        protocol="deciwatch",
+        reference="linear",
+        columns=(Column(name="kfp", quoted="no code"), Column(method="linear")),
+        rows=rows,
+        **rest,
+    )
+
+
+def test_a_row_may_have_windows_of_its_own():
+    config = rows_of(
+        Row(dataset="pw3d-spin"),
+        Row(dataset="pw3d-spin", interval=4),
+        Row(dataset="pw3d-spin", interval=4, intervals=3),
+        interval=8,
+    )
+    found = plan(config, {"pw3d-spin": dataset()}, budget="smoke")
+    # Without a word of table, row and preset, Q is the dataset's.
+    assert [place.cell.geometry for place in found] == [
+        {"interval": 8, "intervals": 5},
+        {"interval": 4, "intervals": 5},
+        {"interval": 4, "intervals": 3},
+    ]
+
+
+def test_the_rows_q_wins_over_every_presets():
+    assert cell("deciwatch", budget="paper").geometry["intervals"] == 10
+    own = TABLE.model_copy(update={"rows": (Row(dataset="pw3d-spin", intervals=2),)})
+    config = chosen_table(own, ["deciwatch"], None, "paper")
+    found = planned(config, {"pw3d-spin": dataset()}, budget="paper")
+    assert {c.geometry["intervals"] for c in found} == {2}
+
+
+def test_places_say_row_and_column_and_quoted_columns_have_none():
+    config = rows_of(Row(dataset="h36m-fcn"), Row(dataset="pw3d-spin"), Row(dataset="aist-spin"))
+    data = {name: dataset(name) for name in ("pw3d-spin", "aist-spin")}
+    # Nor has a row whose dataset could not be opened.
+    found = [(p.row, p.column, p.cell.dataset) for p in plan(config, data, budget="smoke")]
+    assert found == [(1, 1, "pw3d-spin"), (2, 1, "aist-spin")]
+
+
+def test_rows_that_differ_in_metrics_alone_share_their_cell():
+    config = rows_of(Row(dataset="pw3d-spin"), Row(dataset="pw3d-spin", metrics=("accel",)))
+    found = plan(config, {"pw3d-spin": dataset()}, budget="smoke")
+    assert [(place.row, place.column) for place in found] == [(0, 1), (1, 1)]
+    assert found[0].cell == found[1].cell
+
+
+def test_a_named_column_is_chosen_by_its_name():
+    table5 = table_config("table5")
+    config = chosen_table(table5, ["dense", "linear", "ours"], ["pw3d-spin"], "quick")
+    assert [column.key for column in config.columns] == ["dense", "ours", "linear"]
+    found = planned(config, {"pw3d-spin": dataset()}, budget="quick", seeds=1)
+    assert [c.options.get("attention") for c in found] == ["dense", "synthetic", None]
+    assert {c.geometry["intervals"] for c in found} == {5}
+    quoted = chosen_table(table_config("table1"), ["kfp", "linear"], None, "quick")
+    assert [column.key for column in quoted.columns] == ["kfp", "linear"]
+
+
+def test_columns_with_the_same_options_are_one():
+    columns = (Column(method="mct"), Column(method="mct", name="too"), Column(name="q", quoted="w"))
+    config = TABLE.model_copy(update={"columns": columns})
+    kept = chosen_table(config, ["mct", "too", "q"], None, "quick").columns
+    assert [column.key for column in kept] == ["mct", "q"]
