@@ -463,3 +463,91 @@ def test_names_of_budgets_are_those_of_the_configuration():
     from bench import options
 
     assert set(options.BUDGETS) == set(config.budgets())
+
+
+def test_all_tables_come_in_order_and_one_failure_is_the_exit_code(bench, monkeypatch, tmp_path):
+    from bench import commands
+
+    asked = []
+
+    outcomes = iter([0, 2, 0, 0, 0, 0, 0])
+
+    def run(request, progress):
+        asked.append((request.table, request.command))
+        return commands.Outcome(table=None, files=(), warnings=(), failed=next(outcomes))
+
+    monkeypatch.setattr(commands, "run_table", run)
+    monkeypatch.setattr("bench.report.terminal.show", lambda *_args, **_rest: None)
+    result = bench("run", "all", "--budget", "smoke", "--out", tmp_path / "out", "--workers", 1)
+    assert [table for table, _ in asked] == config.table_names()
+    # What draws one of them again names that one alone, and nothing that computes.
+    assert asked[1][1] == f"bench report table2 --budget smoke --out {tmp_path / 'out'}"
+    assert result.exit_code == 1
+    assert result.stderr == "2 cells failed; the same command with --redo failed tries again\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["ablate"], ["nothing to vary", "--method mixsynthformer --list names the flags"]),
+        (["ablate", "--rt"], ["--rt needs a value"]),
+        (["ablate", "rt", "4"], ["not a flag; found rt"]),
+        (["ablate", "--rt", "["], ["--rt has no such value; found ["]),
+        (["ablate", "--tr", "4"], ["no option for --tr; did you mean rt or rs?"]),
+        (["ablate", "--without", "sex"], ["'sex' is no part of mixsynthformer"]),
+        (["ablate", "--rt", "1", "--dataset", "h36m-motion"], ["h36m-motion is not for recovery"]),
+        (["ablate", "--rt", "1", "--name", "a/b"], ["not a name for a table; found 'a/b'"]),
+        (["ablate", "--rt", "1", "--name", "table3"], ["'table3' is the name of a table"]),
+        (["ablate", "--method", "lineer", "--list"], ["unknown method 'lineer'"]),
+        (["sweep", "--interval", "20:2"], ["not values of K; found 20:2"]),
+        (["sweep", "--interval", "200"], ["the windows are shorter than an interval"]),
+        (["sweep", "--dataset", "h36m-motion"], ["h36m-motion has no sampling interval"]),
+        (["sweep", "--name", "../x"], ["not a name for a table; found '../x'"]),
+        (["sweep", "--methods", "simlpe"], ["simlpe is not for recovery"]),
+        (["sweep", "--metrics", "pixels"], ["h36m-fcn is a 3d dataset without pixels"]),
+        (["tables"], ["no table has results", "--results"]),
+        (["tables", "table3"], ["'table3' was not run into this folder; found no table"]),
+    ],
+)
+def test_studies_refuse_in_one_line_and_write_nothing(bench, tmp_path, monkeypatch, words, parts):
+    monkeypatch.chdir(tmp_path)
+    line = refusal(bench(*words))
+    for part in parts:
+        assert part in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ablation_from_end_to_end(bench, data, tmp_path):
+    out = tmp_path / "out"
+    words = ["ablate", "--rt", "1,4", "--dataset", "pw3d-spin", "--budget", "smoke", "--no-track"]
+    words = [*words, "--data", data, "--out", out, "--name", "mine"]
+    first = bench(*words)
+    assert first.exit_code == 0, first.output
+    assert "mine  Ablation of MixSynthFormer" in first.stdout
+    assert "default (rt=4)" in first.stdout
+    assert "rt=1" in first.stdout
+    assert len(stored(out)) == 2
+    again = bench(*words)
+    assert "0 cells run in" in again.stdout
+    gathered = bench("tables", "--results", out, "--out", tmp_path / "paper", "--format", "md")
+    assert gathered.stdout == f"{tmp_path / 'paper/mine.md'}\n"
+    assert "rt=1" in (tmp_path / "paper/mine.md").read_text(encoding="utf-8")
+
+
+def test_a_sweep_from_end_to_end(bench, data, tmp_path):
+    out = tmp_path / "out"
+    words = ["sweep", "--interval", "2,5", "--methods", "estimator,linear", "--frames", "21"]
+    words = [*words, "--dataset", "pw3d-spin", "--budget", "smoke", "--no-track"]
+    result = bench(*words, "--data", data, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "K=2" in result.stdout
+    assert "K=5" in result.stdout
+    drawn = [f"{out / 'sweep-pw3d-spin'}.{ending}" for ending in ("pdf", "svg", "png")]
+    assert result.stdout.splitlines()[-3:] == drawn
+    assert all(Path(path).stat().st_size > 1000 for path in drawn)
+
+
+def test_flags_of_a_method_are_listed(bench):
+    result = bench("ablate", "--list", "--method", "deciwatch")
+    assert result.exit_code == 0
+    assert "--layers, --depth  (default 1)" in result.stdout

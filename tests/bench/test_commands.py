@@ -9,8 +9,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench import engines, plan
+from bench import engines, plan, plans
 from bench.commands import Request, device_named, run_table
+from bench.config import Column, Published, Row, TableConfig
 from bench.contracts import BadInput
 from bench.metrics import COSTS
 from bench.progress import Shown
@@ -368,3 +369,62 @@ def test_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device_named("auto") == device_named("cuda") == "cuda:0"
     assert device_named("cpu") == "cpu"
+
+
+ONE_ROW = TableConfig(
+    title="t",
+    source="s",
+    layout="metrics",
+    metrics=("mpjpe",),
+    protocol="deciwatch",
+    reference="linear",
+    columns=(Column(method="linear"), Column(method="nearest")),
+    rows=(Row(dataset="pw3d-spin"), Row(dataset="aist-spin-smpl", metrics=("angle",))),
+)
+
+
+def test_a_dataset_that_is_not_there_has_a_row_without_numbers(ask):
+    outcome, computed = ask(table="mine", config=ONE_ROW, methods=None, datasets=None)
+    assert sorted(computed) == ["linear", "nearest"]
+    there, absent = outcome.table.rows
+    assert [entry.state for entry in there.entries] == ["done", "done"]
+    assert [entry.state for entry in absent.entries] == ["no data", "no data"]
+    assert absent.missing
+    assert outcome.failed == 0
+    # The plan says it too, so that the table can be drawn again where nothing is known of data.
+    assert plans.load(ask.out / "plans/mine.json").missing == {"aist-spin-smpl": absent.missing}
+    # One that was asked for by name is refused.
+    with pytest.raises(BadInput, match="no data for aist-spin-smpl"):
+        ask(table="mine", config=ONE_ROW, methods=None, datasets=("aist-spin-smpl",))
+
+
+def test_a_table_may_be_given_instead_of_named(ask):
+    outcome, _ = ask(table="mine", config=ONE_ROW, methods=None, compute=False)
+    assert outcome.table.name == "mine"
+    assert {file.name for file in outcome.files} == {"mine.tex", "mine.md", "mine.csv"}
+
+
+def test_results_say_what_their_method_costs(ask):
+    ask(methods=("linear", "mct"))
+    costs = {result.cell.method: result.cost for result in map(_read, stored(ask.out))}
+    assert costs["linear"]["parameters"] == costs["linear"]["live"] == 0
+    assert costs["mct"]["parameters"] >= costs["mct"]["live"] > 0
+    assert costs["mct"]["macs"] > costs["linear"]["macs"]
+    outcome, _ = ask(methods=("linear", "mct"), metrics=("mpjpe", "live", "macs"))
+    numbers = outcome.table.rows[0].entries[1].numbers
+    # Printed in millions.
+    assert numbers["live"].mean == pytest.approx(costs["mct"]["live"] / 1e6)
+    assert numbers["macs"].mean == pytest.approx(costs["mct"]["macs"] / 1e6)
+
+
+def test_other_metrics_hold_for_rows_with_their_own_too(ask):
+    rows = (
+        Row(dataset="pw3d-spin", metrics=("mpjpe", "accel"),
+            published={"linear": {"mpjpe": Published(value=97.2), "accel": Published(value=6.7)}}),
+    )  # fmt: skip
+    config = ONE_ROW.model_copy(update={"rows": rows})
+    outcome, _ = ask(table="mine", config=config, methods=None, metrics=("pampjpe", "accel"))
+    (row,) = outcome.table.rows
+    assert row.metrics == ("pampjpe", "accel")
+    assert dict(row.entries[0].published) == {"accel": 6.7}
+    assert {"pampjpe", "accel"} <= set(row.entries[0].numbers)
