@@ -170,8 +170,8 @@ def _cost(config: TableConfig, row: Row, column: Column, metric: str) -> float |
     """A cost of the published size of a method, in the printed unit."""
     from bench.costing import Asked, costs
 
-    preset = column.preset or configs.method_config(column.method).published
-    name = column.method if preset is None else f"{column.method}:{preset}"
+    preset = column.preset or configs.method_config(column.method).of_publication
+    name = f"{column.method}:{preset}"
     (line,) = costs(
         Asked(
             methods=(name,),

@@ -25,9 +25,6 @@ INTERVAL = 10
 BATCHES = (1, 256)
 THREADS = ("1", "all")
 
-# The presets that published numbers stand for, the first one first.
-_PUBLISHED = ("released", "paper")
-
 
 @dataclass(frozen=True)
 class Request:
@@ -236,8 +233,7 @@ def _full_name(name: str) -> str:
         raise BadInput(
             f"unknown preset '{preset}' of {method}", hint=nearest_names(preset, presets)
         )
-    published = [known for known in _PUBLISHED if known in presets]
-    chosen = preset or next(iter([*published, *presets]))
+    chosen = preset or method_config(method).of_publication
     return method if chosen == "default" else f"{method}:{chosen}"
 
 

@@ -86,13 +86,18 @@ class Ablation(Strict):
 class MethodConfig(Strict):
     """configs/methods/NAME.yaml: presets by name, and the preset each budget takes.
 
-    published: the preset whose size the published costs belong to.
+    published: the preset whose size the published costs belong to, where that is not `paper`.
     """
 
     presets: dict[str, Preset]
     budgets: dict[str, str] = {}
-    published: str | None = None
+    published: str = "paper"
     ablation: Ablation = Ablation()
+
+    @property
+    def of_publication(self) -> str:
+        """The preset of the published size, or the first where there is no such one."""
+        return self.published if self.published in self.presets else next(iter(self.presets))
 
 
 class Budget(Strict):

@@ -182,8 +182,7 @@ def _preset(method: str, wanted: str | None, *, strictly: bool) -> str:
             f"unknown preset '{wanted}' of {method}",
             hint=configs.nearest_names(wanted, config.presets),
         )
-    names = (config.published, "released", "paper", *config.presets)
-    return next(name for name in names if name in config.presets)
+    return config.of_publication
 
 
 # Groups of columns with the unit of their numbers, and the columns.

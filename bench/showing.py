@@ -51,12 +51,13 @@ def show_prediction(wanted: Wanted, say: Callable[[str], None]) -> tuple[Path, .
     """
     from bench import checkpoints
     from bench.data import catalogue, store
-    from bench.plan import chosen_table
+    from bench.plan import check_task, chosen_table
     from bench.show import write
 
     for plugin in wanted.plugins:
         registry.load_plugin(plugin)
     config = chosen_table(table_config(TABLE), wanted.methods, [wanted.dataset], wanted.budget)
+    check_task(config)
     check_writable(wanted.out)
     published = checkpoints.find(wanted.checkpoints)
     _check_asked_for(published, config)
@@ -181,7 +182,8 @@ def _methods(
     # One row is enough: others are the same weights under another protocol.
     row = config.rows[0].model_copy(update={"protocol": protocol})
     once = config.model_copy(update={"rows": (row,)})
-    cells = plan(once, {dataset.name: dataset}, budget=wanted.budget, seeds=1)
+    planned = plan(once, {dataset.name: dataset}, budget=wanted.budget, seeds=1)
+    cells = [place.cell for place in planned]
     weights = Weights(wanted.out)
     untrained = []
     for column, cell in zip(config.columns, cells, strict=True):

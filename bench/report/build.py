@@ -14,7 +14,8 @@ from bench.config import Column, DatasetConfig, Row, TableConfig
 from bench.contracts import BadInput
 from bench.metrics import COSTS, metric_info
 from bench.report.actions import actions_of, check_actions, of_action
-from bench.report.table import DatasetRow, Entry, Mark, Number, Run, State, Table, printed
+from bench.report.style import ranked
+from bench.report.table import DatasetRow, Entry, Number, Run, State, Table
 from bench.results import Cell, Planned, Result
 from bench.stats import Gain, paired_gain, spread
 
@@ -204,28 +205,13 @@ def _marked(config: TableConfig, row: Row, entries: Sequence[Entry]) -> tuple[En
     metrics = dict.fromkeys(config.metrics_of(row) + config.details)
     first, *rest = [metric for metric in metrics if metric not in COSTS] or metrics
     by_metric = {
-        metric: _marks(metric, entries)
+        metric: ranked(metric, entries)
         for metric in ([first, *rest] if config.layout == "metrics" else [first])
     }
     return tuple(
         replace(entry, marks={m: marks[place] for m, marks in by_metric.items() if place in marks})
         for place, entry in enumerate(entries)
     )
-
-
-def _marks(metric: str, entries: Sequence[Entry]) -> dict[int, Mark]:
-    """The places of the best and the second entry; equal printed values share a mark."""
-    ranked = {
-        place: float(printed(metric, entry.numbers[metric].mean))
-        for place, entry in enumerate(entries)
-        if entry.keyframes and metric in entry.numbers
-    }
-    if len(ranked) < 2:
-        return {}
-    order = sorted(set(ranked.values()), reverse=metric_info(metric).better == "higher")
-    names: tuple[Mark, Mark] = ("best", "second")
-    marks = dict(zip(order, names, strict=False))
-    return {place: marks[value] for place, value in ranked.items() if value in marks}
 
 
 def _row(

@@ -6,7 +6,7 @@ Numbers are in the unit they are printed in (millimetres, percent), unrounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -164,14 +164,6 @@ def printed(metric: str, value: float) -> str:
     """A number as it is printed, with the metric's decimals."""
     text = f"{value:.{metric_info(metric).decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text
-
-
-def printed_all(metrics: Sequence[str], values: Mapping[str, float]) -> str:
-    """`54.6 (19.2)`: the first metric, the others in brackets; `-` where there is none."""
-    texts = [printed(metric, values[metric]) if metric in values else "-" for metric in metrics]
-    if set(texts) == {"-"}:
-        return "-"
-    return f"{texts[0]} ({', '.join(texts[1:])})" if len(texts) > 1 else texts[0]
 
 
 def signed(metric: str, value: float) -> str:

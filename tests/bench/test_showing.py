@@ -73,7 +73,7 @@ def silent(_: str) -> None:
 def trained(method: str, out: Path) -> torch.nn.Module:
     """A method with random weights, stored as if `bench run table4` had trained it."""
     config = chosen_table(table_config(TABLE), (method,), ["h36m-motion"], "smoke")
-    cell = plan(config, {"h36m-motion": DATASET}, budget="smoke", seeds=1)[0]
+    cell = plan(config, {"h36m-motion": DATASET}, budget="smoke", seeds=1)[0].cell
     torch.manual_seed(3)
     span = Span(cell.geometry["history"], cell.geometry["future"], 22, 3)
     built = registry.build(method, cell.options, span)
