@@ -53,7 +53,7 @@ class Asked:
 
     changes: values by flag, as typed; without: names of parts to remove; grid: 'full' for all
     combinations, 'single' for one change at a time; interval, intervals (K, Q), protocol, preset,
-    metrics: None for the usual.
+    metrics: None for the usual; beside: the command's own flags, for hints.
     """
 
     method: str
@@ -67,6 +67,7 @@ class Asked:
     preset: str | None = None
     protocol: str | None = None
     metrics: tuple[str, ...] | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,9 @@ def _axes(asked: Asked) -> Iterator[list[_Step]]:
         if option is None:
             raise BadInput(
                 f"the method '{asked.method}' has no option for --{flag}",
-                hint=nearest_names(flag, [*said.flags, *known]) if known else "it has no options",
+                hint=nearest_names(flag, [*said.flags, *known, *asked.beside])
+                if known
+                else "it has no options",
             )
         yield [
             _Step(

@@ -138,7 +138,9 @@ def ablate(context: click.Context, /, **given: Any) -> None:
         for line in ablation.listed(method, given["budget"], given["preset"]):
             click.echo(line)
         return
+    own = [flag.lstrip("-") for option in context.command.params for flag in option.opts]
     asked = ablation.Asked(
+        beside=tuple(own),
         method=method,
         changes=ablation.parsed(context.args),
         without=given.pop("without") or (),

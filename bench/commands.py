@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,8 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """A line about data being made ready."""
 
-    def begin(self, cells: int, earlier: int) -> None:
-        """So many cells will be computed, so many are there from earlier."""
+    def begin(self, cells: int, earlier: int, names: Mapping[str, str]) -> None:
+        """So many cells will be computed, so many are there from earlier; names: by cell key."""
 
     def tell(self, key: str, share: float, text: str) -> None:
         """A cell is `share` (0 to 1) done and at `text`."""
@@ -125,6 +125,8 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         request.by,
         request.command,
     )
+    if request.config is not None:
+        _check_builds(plan.cells, ready.datasets)
     results = Results(request.out)
     if request.compute:
         _keep(ready.published, plan.cells, request)
@@ -143,7 +145,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         plugins=request.plugins,
         anew=request.redo != "missing",
     )
-    progress.begin(len(todo), len(kept))
+    progress.begin(len(todo), len(kept), plan.names)
     tracker = Tracker(request.out, request.table) if request.track else None
     computed = run_jobs(jobs, workers=_workers(request), tell=progress.tell)
     # Closing stops the workers at once when anything here is interrupted.
@@ -284,6 +286,19 @@ def _showing(config: TableConfig, metrics: tuple[str, ...]) -> TableConfig:
     return config.model_copy(update={"metrics": metrics, "details": (), "rows": tuple(rows)})
 
 
+def _check_builds(cells: Sequence[Cell], datasets: Mapping[str, Dataset]) -> None:
+    """Raise BadInput for options that a method cannot be built with, which no file vouches for."""
+    from bench.protocols import protocol
+    from bench.tasks import SETTINGS
+
+    for cell in cells:
+        geometry = SETTINGS[protocol(cell.protocol).task].geometry
+        if cell.seed == 0:
+            registry.build(
+                cell.method, cell.options, geometry(datasets[cell.dataset], cell.geometry)
+            )
+
+
 def _under(config: TableConfig, protocol: str) -> TableConfig:
     """A table under one protocol: each dataset once, published values of that protocol alone."""
     rows = {}
@@ -337,14 +352,19 @@ def _keep(published: Sequence[Foreign], cells: Sequence[Cell], request: Request)
 
 
 def _check_metrics(config: TableConfig) -> None:
-    """Raise BadInput unless every dataset of the table has every one of its metrics."""
+    """Raise BadInput unless every dataset of the table has every leading metric of its row.
+
+    Details stand in the rows that have them.
+    """
     from bench.metrics import COSTS, metric_info
     from bench.protocols import metrics_of
 
+    for metric in config.details:
+        metric_info(metric)
     for row in config.rows:
         space = configs.dataset_config(row.dataset).space
         known = metrics_of(config.protocol_of(row), space)
-        for metric in (*config.metrics_of(row), *config.details):
+        for metric in config.metrics_of(row):
             metric_info(metric)
             if metric not in COSTS and metric.partition(":")[0] not in known:
                 raise BadInput(

@@ -48,6 +48,18 @@ class Plan:
         """Every cell once."""
         return list({place.cell.key: place.cell for place in self.planned}.values())
 
+    @property
+    def names(self) -> dict[str, str]:
+        """What every cell is called while it is computed, by its key."""
+        columns, rows = self.config.columns, self.config.rows
+        several = len({self.config.interval_of(row) for row in rows}) > 1
+        return {
+            place.cell.key: f"{place.cell.dataset} {columns[place.column].key}"
+            + (f" K={self.config.interval_of(rows[place.row])}" if several else "")
+            + f" seed {place.cell.seed}"
+            for place in self.planned
+        }
+
     def drawn(self, results: Iterable[Result], run: Run | None = None) -> Table:
         """The table with these results; BadInput by action when recordings are not named so."""
         from bench.report.build import build

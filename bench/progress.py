@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -19,6 +20,7 @@ class Shown:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shares: dict[str, float] = {}
+        self._names: Mapping[str, str] = {}
         self._finished = self._cells = 0
         self._began = self._last = time.monotonic()
         self._bar: Progress | None = None
@@ -46,9 +48,9 @@ class Shown:
         """A line about data being made ready."""
         self._line(text)
 
-    def begin(self, cells: int, earlier: int) -> None:
-        """So many cells will be computed, so many are there from earlier."""
-        self._cells = cells
+    def begin(self, cells: int, earlier: int, names: Mapping[str, str]) -> None:
+        """So many cells will be computed, so many are there from earlier; names: by cell key."""
+        self._cells, self._names = cells, names
         if cells:
             what = "1 cell" if cells == 1 else f"{cells} cells"
             self._line(f"{what} to run, {earlier} from earlier")
@@ -59,7 +61,7 @@ class Shown:
         """A cell is `share` (0 to 1) done and at `text`."""
         # What a worker told may arrive after its result.
         share = self._shares[key] = max(share, self._shares.get(key, 0.0))
-        name = key.rsplit("_", 1)[0].replace("_", " ")
+        name = self._names.get(key, key)
         if self._bar and self._task is not None:
             done = sum(self._shares.values())
             self._bar.update(self._task, completed=done, description=f"{name}: {text}")
@@ -70,8 +72,7 @@ class Shown:
         """A cell is finished."""
         self._shares[result.cell.key] = 1.0
         self._finished += 1
-        cell = result.cell
-        name = f"{cell.dataset} {cell.method} seed {cell.seed}"
+        name = self._names.get(result.cell.key, result.cell.key)
         seconds = result.provenance.get("seconds", 0)
         outcome = f"{seconds:.0f} s" if result.status == "done" else f"failed: {result.error}"
         if self._bar and self._task is not None:

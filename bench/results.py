@@ -168,18 +168,8 @@ class Results:
     """The result files of one output folder, `FOLDER/results/KEY.json`."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder; BadInput when it cannot be written."""
-        check_writable(folder)
+        """folder: the output folder; nothing is made before something is stored."""
         self.folder = folder / "results"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(
-                "the output folder cannot be written",
-                file=folder,
-                found=error.strerror,
-                hint="choose another with --out",
-            ) from error
 
     def path(self, cell: Cell) -> Path:
         """Where the cell's result lies."""

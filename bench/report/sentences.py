@@ -161,9 +161,10 @@ def legend(
 
 
 def reference(table: Table) -> str:
-    """What the column is called that differences are measured from."""
+    """What the column is called that differences are measured from, less what is in brackets."""
     key = table.config.reference
-    return next((column.label or key for column in table.config.columns if column.key == key), key)
+    labels = (column.label or key for column in table.config.columns if column.key == key)
+    return next(labels, key).partition(" (")[0]
 
 
 def basis(table: Table) -> list[str]:

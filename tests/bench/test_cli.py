@@ -493,7 +493,7 @@ def test_all_tables_come_in_order_and_one_failure_is_the_exit_code(bench, monkey
         (["ablate", "--rt"], ["--rt needs a value"]),
         (["ablate", "rt", "4"], ["not a flag; found rt"]),
         (["ablate", "--rt", "["], ["--rt has no such value; found ["]),
-        (["ablate", "--tr", "4"], ["no option for --tr; did you mean rt or rs?"]),
+        (["ablate", "--tr", "4"], ["no option for --tr; did you mean track or rt or rs?"]),
         (["ablate", "--without", "sex"], ["'sex' is no part of mixsynthformer"]),
         (["ablate", "--rt", "1", "--dataset", "h36m-motion"], ["h36m-motion is not for recovery"]),
         (["ablate", "--rt", "1", "--name", "a/b"], ["not a name for a table; found 'a/b'"]),

@@ -9,9 +9,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench import engines, plan, plans
+from bench import commands, engines, plan, plans
 from bench.commands import Request, device_named, run_table
-from bench.config import Column, Published, Row, TableConfig
+from bench.config import Column, Published, Row, TableConfig, table_config, table_names
 from bench.contracts import BadInput
 from bench.metrics import COSTS
 from bench.progress import Shown
@@ -428,3 +428,9 @@ def test_other_metrics_hold_for_rows_with_their_own_too(ask):
     assert row.metrics == ("pampjpe", "accel")
     assert dict(row.entries[0].published) == {"accel": 6.7}
     assert {"pampjpe", "accel"} <= set(row.entries[0].numbers)
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_every_table_that_ships_can_be_run(name):
+    # Their rows may be of different spaces: details stand where a dataset has them.
+    commands._check_metrics(table_config(name))

@@ -61,7 +61,9 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def make(method: str, seed: int = 0, device: str = "cpu") -> Job:
         table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"], "smoke")
         places = plan.plan(table, {"pw3d-spin": data}, budget="smoke", seeds=seed + 1)
-        return Job((places[-1].cell,), tmp_path / "data", device, tmp_path / "out", (file,), anew=True)
+        return Job(
+            (places[-1].cell,), tmp_path / "data", device, tmp_path / "out", (file,), anew=True
+        )
 
     return make
 

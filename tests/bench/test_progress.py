@@ -18,6 +18,9 @@ def done(method: str = "ridge") -> Result:
     return Result(cell(method), "done", provenance={"seconds": 3.4})
 
 
+NAMES = {cell(method).key: f"d-x {method} seed 2" for method in ("ridge", "mct")}
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Seconds that only the test lets pass."""
@@ -30,7 +33,7 @@ def test_a_log_gets_one_line_per_cell_and_not_more_than_now_and_then(clock):
     out = StringIO()
     with Shown(Console(file=out, width=40)) as shown:
         shown.say("d-x: making its stand-in, which is said in one line however long it is")
-        shown.begin(2, 5)
+        shown.begin(2, 5, NAMES)
         shown.tell(cell().key, 0.2, "training, loss 1")
         clock[0] += 16
         shown.tell(cell().key, 0.5, "training, loss 0.5")
@@ -42,7 +45,7 @@ def test_a_log_gets_one_line_per_cell_and_not_more_than_now_and_then(clock):
     assert out.getvalue().splitlines() == [
         "d-x: making its stand-in, which is said in one line however long it is",
         "2 cells to run, 5 from earlier",
-        "  [0/2] d-x ridge s2: 50 %, training, loss 0.5",
+        "  [0/2] d-x ridge seed 2: 50 %, training, loss 0.5",
         "  [1/2] d-x ridge seed 2: 3 s",
         "  [2/2] d-x mct seed 2: failed: RuntimeError: [red]no[/red]",
     ]
@@ -51,20 +54,20 @@ def test_a_log_gets_one_line_per_cell_and_not_more_than_now_and_then(clock):
 def test_nothing_is_said_when_nothing_is_computed():
     out = StringIO()
     with Shown(Console(file=out)) as shown:
-        shown.begin(0, 7)
+        shown.begin(0, 7, {})
     assert out.getvalue() == ""
 
 
 def test_a_terminal_gets_a_bar_that_counts_each_cell_once():
     out = StringIO()
     with Shown(Console(file=out, force_terminal=True, width=100)) as shown:
-        shown.begin(2, 0)
+        shown.begin(2, 0, NAMES)
         shown.tell(cell().key, 0.5, "training")
         shown.done(done())
         shown.tell(cell().key, 0.7, "scoring")
         (task,) = shown._bar.tasks
         assert (task.completed, task.total) == (1.0, 2)
-        assert task.description == "d-x ridge s2: scoring"
+        assert task.description == "d-x ridge seed 2: scoring"
         shown.done(Result(cell("mct"), "failed", error="RuntimeError: no"))
         assert task.finished
     assert "d-x mct seed 2: failed: RuntimeError: no" in out.getvalue()

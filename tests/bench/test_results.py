@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contracts import BadInput
-from bench.results import Cell, ClipScore, Result, Results, Scored, from_json, to_json
+from bench.results import (
+    Cell,
+    ClipScore,
+    Result,
+    Results,
+    Scored,
+    check_writable,
+    from_json,
+    to_json,
+)
 
 CELL = Cell(
     dataset="h36m",
@@ -125,6 +134,7 @@ def test_what_was_never_stored_is_none(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_counts_as_absent(tmp_path: Path, text: str) -> None:
     results = Results(tmp_path)
+    results.folder.mkdir()
     results.path(CELL).write_text(text)
     assert results.get(CELL) is None
     results.put(RESULT)
@@ -133,6 +143,7 @@ def test_a_damaged_file_counts_as_absent(tmp_path: Path, text: str) -> None:
 
 def test_a_file_that_is_not_text_counts_as_absent(tmp_path: Path) -> None:
     results = Results(tmp_path)
+    results.folder.mkdir()
     results.path(CELL).write_bytes(b"\xff\xfe\x00garbage")
     assert results.get(CELL) is None
 
@@ -175,7 +186,7 @@ def test_nothing_but_results_is_left_in_the_folder(tmp_path: Path) -> None:
 def test_an_output_folder_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(BadInput) as caught:
-        Results(tmp_path / "out")
+        check_writable(tmp_path / "out")
     assert str(caught.value) == (
         f"{tmp_path / 'out'}: the output folder cannot be written; found Not a directory; "
         "choose another with --out"
