@@ -25,7 +25,7 @@ from bench.config import (
     nearest_names,
 )
 from bench.contracts import BadInput
-from bench.data.clips import Space
+from bench.metrics import LEADING
 from bench.plan import preset_name
 
 Grid = Literal["full", "single"]
@@ -34,11 +34,6 @@ Changes = Mapping[str, tuple[str, ...]]
 BASELINE = "default"
 """The column of the method as its preset has it, which differences are measured from."""
 
-_METRICS: dict[Space, tuple[str, ...]] = {
-    "3d": ("mpjpe", "accel"),
-    "2d": ("pixels", "pck@0.05"),
-    "6d": ("angle",),
-}
 _HORIZONS = ("mpjpe@80", "mpjpe@160", "mpjpe@320", "mpjpe@400")
 _COSTS = ("live", "macs")
 _USUAL = {
@@ -204,7 +199,7 @@ def table(asked: Asked) -> TableConfig:
 
 def _metrics_of(dataset: str) -> tuple[str, ...]:
     config = dataset_config(dataset)
-    errors = _HORIZONS if config.task == "prediction" else _METRICS[config.space]
+    errors = _HORIZONS if config.task == "prediction" else LEADING[config.space]
     return (*errors, *_COSTS)
 
 
@@ -218,9 +213,7 @@ def _axes(asked: Asked) -> Iterator[list[_Step]]:
         if option is None:
             raise BadInput(
                 f"the method '{asked.method}' has no option for --{flag}",
-                hint=nearest_names(flag, [*said.flags, *known, *asked.beside])
-                if known
-                else "it has no options",
+                hint=_nearest(flag, [*said.flags, *known], asked.beside),
             )
         yield [
             _Step(
@@ -249,6 +242,15 @@ def _value(flag: str, text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise BadInput(f"--{flag} has no such value", found=text) from error
+
+
+def _nearest(flag: str, own: Sequence[str], beside: Sequence[str]) -> str:
+    """What a flag may have been meant for: one of the method's, or else of the command's."""
+    mine = nearest_names(flag, own) if own else "it has no options"
+    if mine.startswith("did you mean"):
+        return mine
+    others = nearest_names(flag, beside)
+    return others if others.startswith("did you mean") else mine
 
 
 def _combined(axes: Sequence[Sequence[_Step]], grid: Grid) -> Iterator[list[_Step]]:

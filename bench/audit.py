@@ -28,7 +28,7 @@ class Finding:
     """One published number.
 
     here: in the printed unit, None where there is none; reason: of what does not agree or cannot
-    be checked.
+    be checked; source: where it is published, if not in the table's own source.
     """
 
     table: str
@@ -40,6 +40,7 @@ class Finding:
     tolerance: float
     verdict: Verdict
     reason: str = ""
+    source: str = ""
 
     @property
     def text(self) -> str:
@@ -54,30 +55,38 @@ class Finding:
 def audit(names: Sequence[str], results: Path) -> list[Finding]:
     """What became of every published number of some tables, none named for all of them.
 
-    results: the output folder that tables were run into. BadInput for an unknown table.
+    results: the output folder that tables were run into; the last `bench run` of each counts.
+    BadInput for an unknown table.
     """
     findings: list[Finding] = []
     for name in names or configs.table_names():
         config = configs.table_config(name)
         table = _stored(name, results)
         for row in config.rows:
+            shown = _shown(config, row, table)
             for column in config.columns:
                 for metric, said in row.published.get(column.key, {}).items():
-                    findings.append(_finding(name, config, row, column, metric, said, table))
+                    place = _Place(config, row, column, metric, said, shown)
+                    here, reason = place.found()
+                    findings.append(place.finding(name, here, reason))
     return findings
 
 
 def lines(findings: Iterable[Finding], *, markdown: bool = False) -> Iterator[str]:
     """How many of each verdict, by table; then what differs and what was not checked, and why."""
     found = list(findings)
-    tables = list(dict.fromkeys(finding.table for finding in found))
-    counts = {name: Counter(f.verdict for f in found if f.table == name) for name in tables}
-    counts["all"] = Counter(finding.verdict for finding in found)
+    own = [finding for finding in found if not finding.source]
+    counted = {
+        name: [finding for finding in own if finding.table == name]
+        for name in dict.fromkeys(finding.table for finding in found)
+    }
+    counted["all of these"] = own
+    counted["from other sources"] = [finding for finding in found if finding.source]
     heads = ["table", "published", *VERDICTS]
-    rows = [
-        [name, str(count.total()), *(str(count[verdict]) for verdict in VERDICTS)]
-        for name, count in counts.items()
-    ]
+    rows = []
+    for name, mine in counted.items():
+        count = Counter(finding.verdict for finding in mine)
+        rows.append([name, str(len(mine)), *(str(count[verdict]) for verdict in VERDICTS)])
     if markdown:
         yield f"| {' | '.join(heads)} |"
         yield f"| :-- {'| --: ' * (len(heads) - 1)}|"
@@ -87,15 +96,13 @@ def lines(findings: Iterable[Finding], *, markdown: bool = False) -> Iterator[st
         for row in (heads, *rows):
             cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
             yield "  ".join(cells)
-    bullet = "- " if markdown else "  "
     for verdict in VERDICTS[1:]:
-        yield ""
-        yield f"**{verdict.capitalize()}**" if markdown else f"{verdict}:"
-        if markdown:
-            yield ""
-        for (place, reason), mine in _grouped(f for f in found if f.verdict == verdict).items():
+        groups = _grouped(finding for finding in found if finding.verdict == verdict)
+        if groups:
+            yield from ("", f"**{verdict.capitalize()}**", "") if markdown else ("", f"{verdict}:")
+        for (place, reason), mine in groups.items():
             said = ", ".join(f"{f.label} {metric_info(f.metric).label} {f.text}" for f in mine)
-            yield f"{bullet}{place}: {said}" + (f" | {reason}" if reason else "")
+            yield f"{'- ' if markdown else '  '}{place}: {said} | {reason}"
 
 
 def _grouped(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]:
@@ -117,44 +124,62 @@ def _stored(name: str, results: Path) -> Table | None:
     return plan.drawn(found)
 
 
-def _finding(
-    name: str,
-    config: TableConfig,
-    row: Row,
-    column: Column,
-    metric: str,
-    said: Published,
-    table: Table | None,
-) -> Finding:
-    tolerance = _tolerance(config, metric, said)
-    place = f"{configs.dataset_config(row.dataset).title}, {config.protocol_of(row)}"
+@dataclass(frozen=True)
+class _Place:
+    """Where one number is published, and the row that shows it here, if there is one."""
 
-    def found(here: float | None, why: str = "") -> Finding:
+    config: TableConfig
+    row: Row
+    column: Column
+    metric: str
+    said: Published
+    shown: DatasetRow | None
+
+    def finding(self, table: str, here: float | None, reason: str) -> Finding:
+        """What became of the number; a difference without a reason says that there is none."""
+        tolerance = _tolerance(self.config, self.metric, self.said)
         verdict: Verdict = "not checked"
         if here is not None:
-            near = abs(here - said.value) <= tolerance * (1 + 1e-9)
+            near = abs(here - self.said.value) <= tolerance * (1 + 1e-9)
             verdict = "reproduced" if near else "differs"
-        reason = "" if verdict == "reproduced" else why
-        label = column.label or column.key
-        return Finding(name, place, label, metric, said.value, here, tolerance, verdict, reason)
+        return Finding(
+            table=table,
+            place=f"{configs.dataset_config(self.row.dataset).title}, "
+            + self.config.protocol_of(self.row),
+            label=self.column.label or self.column.key,
+            metric=self.metric,
+            published=self.said.value,
+            here=here,
+            tolerance=tolerance,
+            verdict=verdict,
+            reason="" if verdict == "reproduced" else reason or "no reason is known",
+            source=self.said.source,
+        )
 
-    if column.quoted:
-        return found(None, f"quoted: {column.quoted}")
-    if metric in COSTS and metric != "ratio":
-        return found(_cost(config, row, column, metric), said.note)
-    shown = _shown(config, row, table)
-    entry = None if shown is None else _entry(shown, column, metric)
-    if shown is None or entry is None or metric not in entry.numbers:
-        gone = shown is not None and shown.missing
-        return found(None, "no data on this machine" if gone else "not run")
-    if shown.standin:
-        return found(None, "the data is not on this machine, and stand-ins prove nothing")
-    trained = entry.cell is not None and entry.cell.training is not None
-    short = entry.cell is not None and entry.cell.budget != "paper"
-    reasons = [said.note, row.note]
-    if trained and short:
-        reasons.append("trained for less long than published")
-    return found(entry.numbers[metric].mean, "; ".join(part for part in reasons if part))
+    def found(self) -> tuple[float | None, str]:
+        """The number here, and why it may differ; or None, and why there is none."""
+        if self.column.quoted:
+            return None, f"quoted: {self.column.quoted}"
+        if self.metric in COSTS and self.metric != "ratio":
+            return _cost(self.config, self.row, self.column, self.metric), self.said.note
+        shown = self.shown
+        if shown is not None and shown.missing:
+            return None, "no data on this machine"
+        entry = None if shown is None else _entry(shown, self.column, self.metric)
+        if shown is None or entry is None or entry.state != "done":
+            return None, f"failed: {entry.reason}" if entry and entry.reason else "not run"
+        if shown.standin:
+            return None, "the data is not on this machine, and stand-ins prove nothing"
+        cell = entry.cell
+        if self.metric not in entry.numbers or cell is None:
+            return None, "no number came out"
+        if cell.limits.get("test_clips"):
+            return None, "only some test clips were scored"
+        learned = cell.training is not None or "fit_windows" in cell.limits
+        reasons = [self.said.note, self.row.differs]
+        if learned and cell.budget != "paper":
+            reasons.append(f"budget {cell.budget}, which is shorter than what was published")
+        return entry.numbers[self.metric].mean, "; ".join(part for part in reasons if part)
 
 
 def _tolerance(config: TableConfig, metric: str, said: Published) -> float:
@@ -199,11 +224,12 @@ def _cost(config: TableConfig, row: Row, column: Column, metric: str) -> float |
 def _shown(config: TableConfig, row: Row, table: Table | None) -> DatasetRow | None:
     """The row of a drawn table that shows a row of its specification."""
     for shown in table.rows if table is not None else ():
-        place = shown.dataset, shown.protocol, shown.interval, shown.action
+        place = shown.dataset, shown.protocol, shown.interval, shown.metrics, shown.action
         if place == (
             row.dataset,
             config.protocol_of(row),
             config.interval_of(row),
+            config.metrics_of(row),
             row.action or "",
         ):
             return shown

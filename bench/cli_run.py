@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from bench import options
 
 if TYPE_CHECKING:
-    from bench.commands import Request
+    from bench.commands import Outcome, Request
 
 _out = options.out("Folder for results, weights and tables.")
 
@@ -86,15 +86,17 @@ def report(table: str, **given: Any) -> None:
 
 
 def _tables(table: str, given: dict[str, Any]) -> None:
-    from bench.commands import Request
+    from bench.commands import Request, that_fit
     from bench.config import table_names
 
     long_form = given.pop("long_form")
     names = table_names() if table == "all" else [table]
-    _show(
-        [Request(table=name, command=_redrawing(name), **given) for name in names],
-        long_form=long_form,
-    )
+    requests = [Request(table=name, command=_redrawing(name), **given) for name in names]
+    if table == "all":
+        requests, left_out = that_fit(requests)
+        for line in left_out:
+            click.echo(line, err=True)
+    _leave(_show(requests, long_form=long_form))
 
 
 @click.command(
@@ -155,7 +157,7 @@ def ablate(context: click.Context, /, **given: Any) -> None:
     long_form = given.pop("long_form")
     name = plans.check_name(given.pop("name") or f"ablate-{method}")
     request = Request(table=name, config=ablation.table(asked), command=_typed(), **given)
-    _show([request], long_form=long_form)
+    _leave(_show([request], long_form=long_form))
 
 
 @click.command()
@@ -168,7 +170,9 @@ def ablate(context: click.Context, /, **given: Any) -> None:
 @click.option("--methods", type=options.Names(), help="Default: those of Table 3 but MCT.")
 @click.option("--dataset", default="h36m-fcn", show_default=True, help="The dataset.")
 @click.option(
-    "--frames", type=click.IntRange(2), default=101, show_default=True, help="Window length, about."
+    "--frames",
+    type=click.IntRange(2),
+    help="Window length, about. Default: 101; short clips: 11.",
 )
 @click.option("--protocol", default="deciwatch", show_default=True, help="See `run`.")
 @click.option("--name", help="Name of the files written. Default: sweep-DATASET.")
@@ -192,9 +196,10 @@ def sweep(**given: Any) -> None:
     long_form = given.pop("long_form")
     name = plans.check_name(given.pop("name") or f"sweep-{dataset}")
     request = Request(table=name, config=config, command=_typed(), **given)
-    for outcome in _show([request], long_form=long_form):
-        for path in sweeping.draw(outcome.table, request.out):
-            click.echo(path)
+    outcomes = _show([request], long_form=long_form)
+    for path in sweeping.draw(outcomes[0].table, request.out):
+        click.echo(path)
+    _leave(outcomes)
 
 
 @click.command()
@@ -223,8 +228,11 @@ def tables(
     from bench.gathering import gather
     from bench.report.style import Style
 
-    for path in gather(names, formats, results, out, Style(**style)):
+    written, problems = gather(names, formats, results, out, Style(**style))
+    for path in written:
         click.echo(path)
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
 
 
 @click.command()
@@ -240,16 +248,21 @@ def tables(
     "--format", "form", type=click.Choice(("text", "markdown")), default="text", show_default=True
 )
 def audit(names: tuple[str, ...], results: Path, form: str) -> None:
-    """Say of every published number whether it comes out here, and if not, why."""
+    """Say of every published number whether it comes out here, and if not, why.
+
+    What counts is the last `bench run` of each table into the folder.
+    """
     from bench import audit as auditing
 
+    if not (results / "plans").is_dir():
+        click.echo(f"no table was run into {results}: costs alone are checked", err=True)
     findings = auditing.audit(names, results)
     for line in auditing.lines(findings, markdown=form == "markdown"):
         click.echo(line)
 
 
-def _show(requests: Sequence[Request], *, long_form: bool) -> list[Any]:
-    """Run and print tables one after another; exit with 1 where cells failed."""
+def _show(requests: Sequence[Request], *, long_form: bool) -> list[Outcome]:
+    """Run and print tables one after another."""
     from rich.console import Console
 
     from bench.commands import run_table
@@ -266,12 +279,16 @@ def _show(requests: Sequence[Request], *, long_form: bool) -> list[Any]:
         for warning in outcome.warnings:
             click.echo(f"warning: {warning}", err=True)
         outcomes.append(outcome)
+    return outcomes
+
+
+def _leave(outcomes: Sequence[Outcome]) -> None:
+    """Exit with 1 where cells failed."""
     failed = sum(outcome.failed for outcome in outcomes)
     if failed:
         cells = "1 cell" if failed == 1 else f"{failed} cells"
         click.echo(f"{cells} failed; the same command with --redo failed tries again", err=True)
         sys.exit(1)
-    return outcomes
 
 
 def _redrawing(table: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from bench import config as configs
 from bench import registry
 from bench.config import Column, Selection, TableConfig
-from bench.contracts import BadInput
+from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.results import Cell, Result, Results, check_writable
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     results = Results(request.out)
     if request.compute:
         _keep(ready.published, plan.cells, request)
-    plans.save(plan, request.out)
+        plans.save(plan, request.out)
     began = time.perf_counter()
     stored = {cell.key: results.get(cell) for cell in plan.cells}
     todo = [cell for cell in plan.cells if _wanted(stored[cell.key], request)]
@@ -210,31 +210,10 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     Everything that can be refused. A dataset of the table that is not there is not refused,
     unless it was asked for by name: its row says what is missing.
     """
-    from bench import checkpoints
     from bench.data import catalogue, store
-    from bench.plan import budget_named, check_task, chosen_table
     from bench.report.actions import check_actions
-    from bench.report.build import check_rows
 
-    for plugin in request.plugins:
-        registry.load_plugin(plugin)
-    config = chosen_table(
-        request.config or configs.table_config(request.table),
-        request.methods,
-        request.datasets,
-        request.budget,
-    )
-    if request.protocol is not None:
-        config = _under(config, request.protocol)
-    if request.metrics is not None:
-        config = _showing(config, request.metrics)
-    budget_named(request.budget)
-    published = checkpoints.find(request.checkpoints)
-    config = _with_published(config, published)
-    check_task(config)
-    check_rows(config)
-    _check_metrics(config)
-    _check_joints(config, published)
+    config, published = configured(request)
     check_writable(request.out)
     device = device_named(request.device)
     roots = catalogue.data_roots(request.data)
@@ -261,6 +240,57 @@ def _ready(request: Request, progress: Progress) -> _Ready:
         for name, dataset in datasets.items():
             check_actions(name, (clip.recording for clip in dataset.clips["test"]))
     return _Ready(config, datasets, folders, missing, device, published)
+
+
+def that_fit(requests: Sequence[Request]) -> tuple[list[Request], list[str]]:
+    """The requests whose options suit their table, and a line for each of the others.
+
+    BadInput, with the first reason, when none does.
+    """
+    fit, left_out = [], []
+    first: BadInput | None = None
+    for request in requests:
+        try:
+            configured(request)
+        except BadInput as error:
+            first = first or error
+            left_out.append(f"{request.table} is left out: {error}")
+        else:
+            fit.append(request)
+    if first is not None and not fit:
+        raise first
+    return fit, left_out
+
+
+def configured(request: Request) -> tuple[TableConfig, list[Foreign]]:
+    """The table as asked for, and the published weights that are columns of it.
+
+    Looks at names and options alone, and at no data. BadInput for what cannot be together.
+    """
+    from bench import checkpoints
+    from bench.plan import budget_named, check_task, chosen_table
+    from bench.report.build import check_rows
+
+    for plugin in request.plugins:
+        registry.load_plugin(plugin)
+    config = chosen_table(
+        request.config or configs.table_config(request.table),
+        request.methods,
+        request.datasets,
+        request.budget,
+    )
+    if request.protocol is not None:
+        config = _under(config, request.protocol)
+    if request.metrics is not None:
+        config = _showing(config, request.metrics)
+    budget_named(request.budget)
+    published = checkpoints.find(request.checkpoints)
+    config = _with_published(config, published)
+    check_task(config)
+    check_rows(config)
+    _check_metrics(config)
+    _check_joints(config, published)
+    return config, published
 
 
 def _every_frame(config: TableConfig) -> tuple[str, ...]:
@@ -293,10 +323,17 @@ def _check_builds(cells: Sequence[Cell], datasets: Mapping[str, Dataset]) -> Non
 
     for cell in cells:
         geometry = SETTINGS[protocol(cell.protocol).task].geometry
-        if cell.seed == 0:
+        if cell.seed:
+            continue
+        try:
             registry.build(
                 cell.method, cell.options, geometry(datasets[cell.dataset], cell.geometry)
             )
+        except FOREIGN_ERRORS as error:
+            raise BadInput(
+                f"{cell.method} cannot be built with these options on {cell.dataset}",
+                found=f"{type(error).__name__}: {error}",
+            ) from error
 
 
 def _under(config: TableConfig, protocol: str) -> TableConfig:

@@ -193,7 +193,7 @@ class Row(Strict):
 
     In a file a bare number is a `value`, and a list follows the row's metrics. protocol, metrics,
     interval, intervals (K, Q): the row's own, where they are not the table's; action: only its
-    clips.
+    clips; differs: why all of its published numbers may differ; note: anything else to be said.
     """
 
     dataset: str
@@ -204,6 +204,7 @@ class Row(Strict):
     intervals: int | None = Field(None, ge=1)
     published: dict[str, dict[str, Published]] = {}
     note: str = ""
+    differs: str = ""
 
 
 class Column(Strict):

@@ -129,7 +129,9 @@ def _line(asked: Asked, name: str, dataset: str) -> Line:
     about = configs.dataset_config(dataset)
     if registry.task(method) != about.task:
         raise BadInput(f"{method} is not for {dataset}", hint=f"{dataset} is for {about.task}")
-    chosen = _preset(method, own or asked.preset, strictly=bool(asked.methods))
+    several = len(configs.method_config(method).presets) > 1
+    strictly = bool(own) or (bool(asked.methods) and several)
+    chosen = _preset(method, own or asked.preset, strictly=strictly)
     preset = configs.method_config(method).presets[chosen]
     change = preset.datasets.get(dataset, PresetChange())
     joints, dims = len(SKELETONS[about.skeleton].joints), DIMS[about.space]
@@ -155,6 +157,8 @@ def _line(asked: Asked, name: str, dataset: str) -> Line:
         reason = str(error)
     except FOREIGN_ERRORS as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if asked.methods:
+            raise BadInput(f"{method} cannot be built on {dataset}", found=reason) from error
     return Line(
         dataset=dataset,
         method=method,
@@ -170,14 +174,14 @@ def _line(asked: Asked, name: str, dataset: str) -> Line:
 
 
 def _preset(method: str, wanted: str | None, *, strictly: bool) -> str:
-    """The preset wanted, or the one that published costs belong to, or the method's main one.
+    """The preset wanted, or the one that published costs belong to.
 
-    strictly: BadInput where a method of several presets has not the one wanted.
+    strictly: BadInput where the method has not the one wanted.
     """
     config = configs.method_config(method)
     if wanted in config.presets:
         return str(wanted)
-    if wanted is not None and strictly and len(config.presets) > 1:
+    if wanted is not None and strictly:
         raise BadInput(
             f"unknown preset '{wanted}' of {method}",
             hint=configs.nearest_names(wanted, config.presets),

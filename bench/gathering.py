@@ -13,11 +13,12 @@ from bench.results import Results
 
 def gather(
     names: Sequence[str], formats: Sequence[str], results: Path, out: Path, style: Style
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
     """Write the tables of an output folder that have a result; returns the files.
 
     names: of tables, none for all that were run into the folder `results`, which stays as it is.
-    BadInput when a named one was not run there, and when no table has a result.
+    A table that cannot be drawn does not stop the others: the second list says why. BadInput when
+    a named one was not run there, and when no table has a result.
     """
     paths = {path.stem: path for path in plans.kept(results)}
     for name in names:
@@ -29,14 +30,21 @@ def gather(
                 hint=f"bench run {name} --out {results}",
             )
     written: list[Path] = []
+    problems: list[str] = []
     for path in [paths[name] for name in dict.fromkeys(names)] or paths.values():
-        plan = plans.load(path)
         stored = Results(results)
-        found = [result for cell in plan.cells if (result := stored.get(cell)) is not None]
-        if any(result.status == "done" for result in found):
-            written += report.write(plan.drawn(found), out, formats=formats, style=style)
+        try:
+            plan = plans.load(path)
+            found = [result for cell in plan.cells if (result := stored.get(cell)) is not None]
+            if any(result.status == "done" for result in found):
+                written += report.write(plan.drawn(found), out, formats=formats, style=style)
+        except BadInput as error:
+            problems.append(str(error))
     if not written:
         raise BadInput(
-            "no table has results", file=results, hint="bench run computes them; see --results"
+            "no table has results",
+            file=results,
+            found=problems[0] if problems else None,
+            hint="bench run computes them; see --results",
         )
-    return written
+    return written, problems

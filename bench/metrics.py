@@ -50,6 +50,13 @@ METRICS: dict[str, MetricInfo] = {
     "mpvpe": MetricInfo("MPVPE", "mm", "lower", 1),
 }
 
+# What tables without a choice of their own show, the leading metric first, by space.
+LEADING: dict[str, tuple[str, ...]] = {
+    "3d": ("mpjpe", "accel"),
+    "2d": ("pixels", "pck@0.05"),
+    "6d": ("angle",),
+}
+
 # Motion prediction: up to the horizon or at it, as the protocol says.
 HORIZONS_MS = (80, 160, 320, 400, 560, 720, 880, 1000)
 METRICS |= {f"mpjpe@{ms}": MetricInfo(f"{ms} ms", "mm", "lower", 1) for ms in HORIZONS_MS}

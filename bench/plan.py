@@ -69,6 +69,13 @@ def chosen_table(
         if not column.quoted:
             preset = method_config(column.method).presets[preset_name(column, budget)]
             registry.resolve_options(column.method, {**preset.options, **column.options})
+    keys = {column.key for column in columns}
+    rows = tuple(
+        row.model_copy(
+            update={"published": {k: said for k, said in row.published.items() if k in keys}}
+        )
+        for row in rows
+    )
     return config.model_copy(update={"columns": columns, "rows": rows})
 
 

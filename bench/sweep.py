@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from bench import registry
 from bench.config import Column, Row, Sweeps, TableConfig, assets, dataset_config, read
 from bench.contracts import BadInput
+from bench.metrics import LEADING
 
 if TYPE_CHECKING:
     from bench.report.table import Table
 
 _METHODS = ("estimator", "linear", "quadratic", "cubic", "ridge", "deciwatch", "mixsynthformer")
-_METRICS = {"3d": ("mpjpe", "accel"), "2d": ("pixels", "pck@0.05"), "6d": ("angle",)}
+_SHORT = 11
 _PUBLISHED_UNDER = "deciwatch"
 _COSTS = ("macs", "total")
 
@@ -41,35 +42,40 @@ def table(
     intervals: Sequence[int],
     methods: Sequence[str] | None,
     *,
-    frames: int = 101,
+    frames: int | None = None,
     protocol: str = "deciwatch",
     metrics: tuple[str, ...] | None = None,
     plugins: Sequence[Path] = (),
 ) -> TableConfig:
-    """A table with a row for each K, of windows as long as fits into `frames`: Q = (frames-1) // K.
+    """A table with a row for each K, of windows as long as fits into `frames`.
 
-    BadInput for a dataset of another task, and for windows shorter than one interval.
+    Q is (frames - 1) // K, and at least 1. frames: None for what was published (101), or for two
+    keyframes at K = 10 where the dataset's own windows are so short. BadInput for a dataset of
+    another task, and for `frames` that hold no interval.
     """
     for plugin in plugins:
         registry.load_plugin(plugin)
     about = dataset_config(dataset)
     if about.task != "recovery":
         raise BadInput(f"{dataset} has no sampling interval", hint="choose a dataset of recovery")
-    if frames <= max(intervals):
+    said = read(assets() / "configs/sweeps.yaml", Sweeps)
+    if frames is None:
+        frames = said.frames if about.intervals > 1 else _SHORT
+    elif frames <= max(intervals):
         raise BadInput(
             "the windows are shorter than an interval",
             found=f"{frames} frames, K = {max(intervals)}",
             hint="raise --frames",
         )
-    said = read(assets() / "configs/sweeps.yaml", Sweeps)
     columns = [_column(name) for name in dict.fromkeys(methods or _METHODS)]
-    names = metrics or _METRICS[about.space]
+    cost = "macs" if about.gflops is None else "total"
+    names = metrics or (*LEADING[about.space], cost)
     keys = [column.key for column in columns]
     rows = [
         Row(
             dataset=dataset,
             interval=interval,
-            intervals=(frames - 1) // interval,
+            intervals=max((frames - 1) // interval, 1),
             published={
                 key: {metric: value for metric, value in values.items() if metric in names}
                 for key, values in said.of(dataset, interval, frames, keys).items()

@@ -20,6 +20,7 @@ from methods.encoder import EncoderOptions, check_use, encoder_blocks, idle_para
 from methods.layers import (
     Interpolation,
     check_keyframes,
+    check_positive,
     interpolation_matrix,
     start_xavier,
     start_zero,
@@ -71,6 +72,7 @@ class MixSynthFormer(nn.Module):
     def __init__(self, options: Options, window: Window) -> None:
         """BadInput for options that contradict one another or do not fit the window."""
         super().__init__()
+        check_positive(options, "width", "depth", "expansion")
         check_use(
             options,
             interpolation_start=(

@@ -242,7 +242,7 @@ def _row(
         standin=facts.get("standin", False),
         origin=facts.get("origin", ""),
         notes=tuple(facts.get("notes", ())),
-        note=row.note,
+        note="; ".join(part for part in (row.differs, row.note) if part),
         scored=scored.most_common(1)[0][0] if scored else None,
         geometry={what: counts.most_common(1)[0][0] for what, counts in sizes.items()},
     )

@@ -41,7 +41,7 @@ def against_interval(table: Table, folder: Path) -> list[Path]:
     """
     panels = list(table.metrics)
     costs = [m for m in ("total", "macs") if any(m in e.numbers for _, e in table.entries)]
-    panels += costs[:1]
+    panels += [metric for metric in costs[:1] if metric not in panels]
     points = _points(table, panels)
     with mpl.rc_context(_STYLE), sns.axes_style("whitegrid"):
         figure = Figure((_PANEL[0] * len(panels), _PANEL[1] + _LEGEND), layout="constrained")

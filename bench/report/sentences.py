@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from bench.config import method_config
 from bench.metrics import COSTS, METRICS, metric_info
 from bench.report import quoting
 from bench.report.heads import base_of
@@ -257,7 +258,29 @@ def notes(table: Table) -> list[str]:
     for row in table.rows:
         said += [f"{row.title}: {note}" for note in row.notes]
         said += [f"{_place(table, row)}: {row.note}"] if row.note else []
-    return list(dict.fromkeys([*said, *quoting.reservations(table), *table.config.notes]))
+    said += [*quoting.reservations(table), *_other_sizes(table), *table.config.notes]
+    return list(dict.fromkeys(said))
+
+
+def _other_sizes(table: Table) -> list[str]:
+    """Which costs here are of another size of a model than those published beside them."""
+    labels = [
+        entry.label
+        for _, entry in table.entries
+        if entry.cell is not None
+        and not entry.column.options
+        and entry.cell.preset in method_config(entry.column.method).presets
+        and entry.cell.preset != method_config(entry.column.method).of_publication
+        and entry.published.keys() & (COSTS.keys() - {"ratio", "estimator"})
+        and entry.state == "done"
+    ]
+    if not labels:
+        return []
+    names = listed(list(dict.fromkeys(labels)))
+    return [
+        f"the costs of {names} are of the size that this budget trains; `bench cost` and"
+        " `bench audit` count the published one"
+    ]
 
 
 def ran(table: Table) -> str:

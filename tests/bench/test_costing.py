@@ -121,12 +121,12 @@ def test_a_method_that_cannot_be_built_keeps_its_line(monkeypatch: pytest.Monkey
     assert any(line.startswith("cubic on jhmdb-simplepose: too few keyframes") for line in lines)
 
 
-def test_a_method_that_fails_keeps_its_line(tmp_path: Path) -> None:
+def test_a_named_method_that_fails_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "halting.py"
     path.write_text(PLUGIN)
-    good, bad = (one("halting", options={"fail": fail}, plugins=(path,)) for fail in (False, True))
-    assert good.cost is not None
-    assert (bad.cost, bad.reason) == (None, "ValueError: no such thing")
+    assert one("halting", options={"fail": False}, plugins=(path,)).cost is not None
+    with pytest.raises(BadInput, match=r"halting cannot be built on .*ValueError: no such thing"):
+        one("halting", options={"fail": True}, plugins=(path,))
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def results(tmp_path: Path) -> Path:
 
 def test_only_tables_with_results_are_written(results: Path, tmp_path: Path) -> None:
     paper = tmp_path / "paper"
-    assert gather([], ("tex", "md"), results, paper, PLAIN) == [
+    assert gather([], ("tex", "md"), results, paper, PLAIN)[0] == [
         paper / "table3.tex",
         paper / "table3.md",
     ]
@@ -54,7 +54,8 @@ def test_only_tables_with_results_are_written(results: Path, tmp_path: Path) -> 
 
 def test_a_named_table_is_written_once(results: Path, tmp_path: Path) -> None:
     names = ["table3", "broken", "table3"]
-    assert gather(names, ("csv",), results, tmp_path / "p", PLAIN) == [tmp_path / "p/table3.csv"]
+    written, problems = gather(names, ("csv",), results, tmp_path / "p", PLAIN)
+    assert (written, problems) == ([tmp_path / "p/table3.csv"], [])
 
 
 def test_a_table_that_was_not_run_is_refused(results: Path, tmp_path: Path) -> None:
@@ -94,8 +95,10 @@ def test_a_folder_that_cannot_be_written_is_refused(results: Path, tmp_path: Pat
         gather([], ("tex",), results, tmp_path / "p", PLAIN)
 
 
-def test_a_damaged_plan_is_named(results: Path, tmp_path: Path) -> None:
+def test_a_damaged_plan_is_named_and_stops_no_other(results: Path, tmp_path: Path) -> None:
     (results / "plans/broken.json").write_text("{")
-    with pytest.raises(BadInput, match=r"broken\.json: not the plan of a table"):
-        gather([], ("tex",), results, tmp_path / "p", PLAIN)
-    assert gather(["table3"], ("tex",), results, tmp_path / "p", PLAIN)
+    written, (problem,) = gather([], ("tex",), results, tmp_path / "p", PLAIN)
+    assert written == gather(["table3"], ("tex",), results, tmp_path / "p", PLAIN)[0]
+    assert "broken.json: not the plan of a table" in problem
+    with pytest.raises(BadInput, match=r"no table has results; found .*broken\.json"):
+        gather(["broken"], ("tex",), results, tmp_path / "p", PLAIN)

@@ -145,7 +145,10 @@ def test_a_narrowed_table_keeps_its_order():
     keys = [column.key for column in config.columns]
     assert keys == ["linear", "ridge", "mixsynthformer", "deciwatch:released"]
     assert [row.dataset for row in config.rows] == ["h36m-fcn", "aist-spin", "h36m-sh", "pw3d-eft"]
-    assert config.rows[0] is TABLE.rows[0]
+    known = {"linear", "mixsynthformer"}
+    assert config.rows[0].published == {
+        key: said for key, said in TABLE.rows[0].published.items() if key in known
+    }
     assert config.rows[2].published == {}
     assert config.columns[3].beyond
     assert chosen_table(TABLE, None, None, "smoke") == TABLE

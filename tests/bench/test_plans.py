@@ -7,6 +7,7 @@ import pytest
 
 from bench.config import table_config, table_names
 from bench.contracts import BadInput
+from bench.plan import chosen_table
 from bench.plans import Plan, check_name, kept, load, save
 from bench.results import Cell, Planned, Result
 
@@ -151,3 +152,12 @@ def test_names_of_tables_are_taken() -> None:
     assert check_name("ablate-rt_2") == "ablate-rt_2"
     with pytest.raises(BadInput, match="'table3' is the name of a table of its own"):
         check_name("table3")
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_a_narrowed_table_comes_back(tmp_path: Path, name: str) -> None:
+    whole = table_config(name)
+    keys = [column.key for column in whole.columns if not column.quoted][-1:]
+    narrow = chosen_table(whole, keys, None, "quick")
+    path = save(Plan("mine", narrow, ()), tmp_path)
+    assert load(path).config == narrow

@@ -98,10 +98,15 @@ def test_published_values_are_for_their_windows_metrics_and_protocol_alone() -> 
 
 
 def test_metrics_follow_the_space_of_the_poses() -> None:
-    assert table("h36m-fcn", (5,), ["linear"]).metrics == ("mpjpe", "accel")
-    assert table("h36m-sh", (5,), ["linear"]).metrics == ("pixels", "pck@0.05")
-    assert table("pw3d-spin-smpl", (5,), ["linear"]).metrics == ("angle",)
+    assert table("h36m-fcn", (5,), ["linear"]).metrics == ("mpjpe", "accel", "total")
+    assert table("h36m-sh", (5,), ["linear"]).metrics == ("pixels", "pck@0.05", "macs")
+    assert table("pw3d-spin-smpl", (5,), ["linear"]).metrics == ("angle", "total")
     assert table("h36m-fcn", (5,), ["linear"], metrics=("pampjpe",)).metrics == ("pampjpe",)
+
+
+def test_short_clips_get_short_windows_of_two_keyframes_at_least() -> None:
+    rows = table("jhmdb-simplepose", (2, 10, 20), ["linear"]).rows
+    assert [row.intervals for row in rows] == [5, 1, 1]
 
 
 def test_columns_are_methods_or_methods_under_a_preset() -> None:
