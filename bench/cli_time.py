@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -114,3 +115,5 @@ def time_methods(
     else:
         clocked = clock(request, say=lambda text: click.echo(text, err=True))
     click.echo(draw(clocked, form), nl=False)
+    if not clocked.timings:
+        sys.exit(1)

@@ -119,7 +119,7 @@ def measure(
         for setup in setups:
             say(f"preparing {setup.words}")
             reasons.append(stands[setup.threads].ask("prepare", setup))
-        for number in range(ROUNDS):
+        for number in range(0 if all(reasons) else ROUNDS):
             say(f"measuring, turn {number + 1} of {ROUNDS}")
             for setup, reason, turn in zip(setups, reasons, turns, strict=True):
                 if not reason:
