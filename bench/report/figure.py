@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from bench.metrics import metric_info
 from bench.report.table import Table
@@ -21,6 +21,8 @@ FORMATS = ("pdf", "svg", "png")
 
 _PANEL = (2.9, 2.4)
 _LEGEND = 0.55
+# Values further apart than this are drawn on a logarithmic scale.
+_WIDE = 5
 _STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -80,7 +82,7 @@ def _points(table: Table, metrics: list[str]) -> pd.DataFrame:
 
 
 def _panel(axis: Axes, points: pd.DataFrame, metric: str, colours: dict[str, Any]) -> None:
-    """One metric against K."""
+    """One metric against K, on a logarithmic scale where its values lie far apart."""
     sns.lineplot(
         points,
         x="K",
@@ -103,6 +105,12 @@ def _panel(axis: Axes, points: pd.DataFrame, metric: str, colours: dict[str, Any
         axis.fill_between(mine["K"], low, high, color=colours[str(label)], alpha=0.2, linewidth=0)
     info = metric_info(metric)
     axis.set(title=f"{info.label} ({info.better} is better)", xlabel="K", ylabel=info.unit)
+    values = points["value"]
+    if values.min() > 0 and values.max() > _WIDE * values.min():
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(ScalarFormatter())
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     sns.despine(ax=axis)
 
