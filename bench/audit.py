@@ -17,7 +17,6 @@ from bench import plans
 from bench.config import Column, Published, Row, TableConfig
 from bench.metrics import COSTS, metric_info
 from bench.report.table import DatasetRow, Entry, Table, printed, signed
-from bench.results import Results
 
 Verdict = Literal["reproduced", "differs", "not checked"]
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "differs", "not checked")
@@ -119,9 +118,7 @@ def _stored(name: str, results: Path) -> Table | None:
     if not path.is_file():
         return None
     plan = plans.load(path)
-    stored = Results(results)
-    found = [result for cell in plan.cells if (result := stored.get(cell)) is not None]
-    return plan.drawn(found)
+    return plan.drawn(plan.stored(results))
 
 
 @dataclass(frozen=True)
@@ -208,32 +205,14 @@ def _cost(config: TableConfig, row: Row, column: Column, metric: str) -> float |
     )
     if metric == "estimator":
         return line.estimator
-    known = line.cost
-    if known is None:
-        return None
-    counts = {
-        "parameters": known.parameters,
-        "live": known.live,
-        "macs-published": known.macs_published,
-        "macs": known.macs,
-    }
-    count = counts.get(metric)
+    count = None if line.cost is None else line.cost.by_metric.get(metric)
     return None if count is None else count * metric_info(metric).scale
 
 
 def _shown(config: TableConfig, row: Row, table: Table | None) -> DatasetRow | None:
     """The row of a drawn table that shows a row of its specification."""
-    for shown in table.rows if table is not None else ():
-        place = shown.dataset, shown.protocol, shown.interval, shown.metrics, shown.action
-        if place == (
-            row.dataset,
-            config.protocol_of(row),
-            config.interval_of(row),
-            config.metrics_of(row),
-            row.action or "",
-        ):
-            return shown
-    return None
+    rows = table.rows if table is not None else ()
+    return next((shown for shown in rows if shown.shows(config, row)), None)
 
 
 def _entry(shown: DatasetRow, column: Column, metric: str) -> Entry | None:

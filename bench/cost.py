@@ -64,6 +64,17 @@ class Cost:
     macs_published: float | None
     macs: float
 
+    @property
+    def by_metric(self) -> dict[str, float]:
+        """What is known, by the names of `bench.metrics.COSTS`."""
+        said = {
+            "parameters": self.parameters,
+            "live": self.live,
+            "macs-published": self.macs_published,
+            "macs": self.macs,
+        }
+        return {name: float(value) for name, value in said.items() if value is not None}
+
 
 def cost(method: str | type[Method], options: Mapping[str, Any], geometry: Geometry) -> Cost:
     """What a method with these options costs, from one forward pass of one window on the CPU.

@@ -8,7 +8,6 @@ from pathlib import Path
 from bench import plans, report
 from bench.contracts import BadInput
 from bench.report.style import Style
-from bench.results import Results
 
 
 def gather(
@@ -32,10 +31,9 @@ def gather(
     written: list[Path] = []
     problems: list[str] = []
     for path in [paths[name] for name in dict.fromkeys(names)] or paths.values():
-        stored = Results(results)
         try:
             plan = plans.load(path)
-            found = [result for cell in plan.cells if (result := stored.get(cell)) is not None]
+            found = plan.stored(results)
             if any(result.status == "done" for result in found):
                 written += report.write(plan.drawn(found), out, formats=formats, style=style)
         except BadInput as error:

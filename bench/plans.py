@@ -17,7 +17,7 @@ from bench import config as configs
 from bench.config import TableConfig, parse
 from bench.contracts import BadInput
 from bench.files import write_whole
-from bench.results import Cell, Planned, Result
+from bench.results import Cell, Planned, Result, Results
 
 if TYPE_CHECKING:
     from bench.report.table import Run, Table
@@ -59,6 +59,12 @@ class Plan:
             + f" seed {place.cell.seed}"
             for place in self.planned
         }
+
+    def stored(self, folder: Path) -> list[Result]:
+        """The results that an output folder has of its cells."""
+        results = Results(folder)
+        found = (results.get(cell) for cell in self.cells)
+        return [result for result in found if result is not None]
 
     def drawn(self, results: Iterable[Result], run: Run | None = None) -> Table:
         """The table with these results; BadInput by action when recordings are not named so."""

@@ -183,17 +183,10 @@ def _cost(cell: Cell, geometry: Any) -> dict[str, float]:
     from bench.cost import cost
 
     try:
-        found = cost(cell.method, cell.options, geometry)
+        return cost(cell.method, cell.options, geometry).by_metric
     except _FAILURES:
         # A plugin may do what no counter can follow: its errors are still worth having.
         return {}
-    known = {
-        "parameters": found.parameters,
-        "live": found.live,
-        "macs-published": found.macs_published,
-        "macs": found.macs,
-    }
-    return {name: float(value) for name, value in known.items() if value is not None}
 
 
 def _size(method: Any) -> int:

@@ -24,14 +24,7 @@ def published(table: Table, row: DatasetRow, entry: Entry) -> Mapping[str, Publi
     """The published numbers that an entry shows, by metric, as the table's file has them."""
     config = table.config
     for given in config.rows:
-        same = (
-            given.dataset == row.dataset
-            and config.protocol_of(given) == row.protocol
-            and config.interval_of(given) == row.interval
-            and config.metrics_of(given) == row.metrics
-            and (given.action or "") == row.action
-        )
-        if same and (known := given.published.get(entry.column.key)):
+        if row.shows(config, given) and (known := given.published.get(entry.column.key)):
             return {metric: said for metric, said in known.items() if metric in entry.published}
     return {}
 

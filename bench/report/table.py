@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bench.config import Column, TableConfig
+from bench.config import Column, Row, TableConfig
 from bench.metrics import metric_info
 from bench.results import Cell, Scored
 from bench.stats import Gain
@@ -93,6 +93,16 @@ class DatasetRow:
     note: str = ""
     scored: Scored | None = None
     geometry: Mapping[str, int] = field(default_factory=dict)
+
+    def shows(self, config: TableConfig, given: Row) -> bool:
+        """Whether this is what became of a row of the table's specification."""
+        return (
+            self.dataset == given.dataset
+            and self.protocol == config.protocol_of(given)
+            and self.interval == config.interval_of(given)
+            and self.metrics == config.metrics_of(given)
+            and self.action == (given.action or "")
+        )
 
 
 @dataclass(frozen=True)
