@@ -17,7 +17,6 @@ import yaml
 from bench import registry
 from bench.config import (
     Column,
-    PresetChange,
     Row,
     TableConfig,
     dataset_config,
@@ -136,9 +135,7 @@ def table(asked: Asked) -> TableConfig:
     baseline = Column(method=asked.method, preset=asked.preset, name=BASELINE, label=BASELINE)
     preset = method_config(asked.method).presets[preset_name(baseline, asked.budget)]
     datasets = dict.fromkeys(asked.datasets)
-    starts = [
-        {**preset.options, **preset.datasets.get(name, PresetChange()).options} for name in datasets
-    ]
+    starts = [preset.on(name).options for name in datasets]
 
     def resolved(options: Mapping[str, Any]) -> list[dict[str, Any]]:
         """With every hyper-parameter, on each dataset."""

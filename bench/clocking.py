@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from bench import registry
-from bench.config import PresetChange, dataset_config, method_config, nearest_names
+from bench.config import dataset_config, method_config, nearest_names
 from bench.contracts import BadInput, Window
 from bench.machine import Load, Machine, load, physical_cores, this_machine
 from bench.provenance import commit
@@ -204,17 +204,17 @@ def _chosen(name: str, dataset: str, interval: int) -> _Chosen:
     for what, task in ((method, registry.task(method)), (dataset, about.task)):
         if task != "recovery":
             raise BadInput(f"{what} is not for recovery", hint="see `bench list`")
-    config = method_config(method).presets[preset or next(iter(method_config(method).presets))]
-    change = config.datasets.get(dataset, PresetChange())
+    presets = method_config(method).presets
+    config = presets[preset or next(iter(presets))].on(dataset)
     title = registry.method_class(method).title
     return _Chosen(
         name=name,
         label=config.title or (f"{title} ({preset})" if preset else title),
         dataset=dataset,
-        options=registry.resolve_options(method, {**config.options, **change.options}),
+        options=registry.resolve_options(method, config.options),
         window=Window(
             interval,
-            change.intervals or config.intervals or about.intervals,
+            config.intervals or about.intervals,
             len(SKELETONS[about.skeleton].joints),
             DIMS[about.space],
         ),

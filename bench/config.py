@@ -62,6 +62,19 @@ class Preset(Strict):
     future: int | None = Field(None, ge=1)
     datasets: dict[str, PresetChange] = {}
 
+    def on(self, dataset: str) -> Preset:
+        """The preset as it is for one dataset."""
+        change = self.datasets.get(dataset)
+        if change is None:
+            return self
+        return self.model_copy(
+            update={
+                "options": {**self.options, **change.options},
+                "training": {**self.training, **change.training},
+                "intervals": change.intervals or self.intervals,
+            }
+        )
+
 
 class PresetChange(Strict):
     """What a preset changes for one dataset."""

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from bench import config as configs
 from bench import registry
-from bench.config import DatasetConfig, PresetChange
+from bench.config import DatasetConfig
 from bench.contracts import FOREIGN_ERRORS, BadInput, Geometry, Span, Window
 from bench.cost import Cost, cost, estimator_cost
 from bench.data.clips import DIMS
@@ -132,12 +132,11 @@ def _line(asked: Asked, name: str, dataset: str) -> Line:
     several = len(configs.method_config(method).presets) > 1
     strictly = bool(own) or (bool(asked.methods) and several)
     chosen = _preset(method, own or asked.preset, strictly=strictly)
-    preset = configs.method_config(method).presets[chosen]
-    change = preset.datasets.get(dataset, PresetChange())
+    preset = configs.method_config(method).presets[chosen].on(dataset)
     joints, dims = len(SKELETONS[about.skeleton].joints), DIMS[about.space]
     geometry: Geometry
     if about.task == "recovery":
-        intervals = asked.intervals or change.intervals or preset.intervals or about.intervals
+        intervals = asked.intervals or preset.intervals or about.intervals
         geometry = Window(asked.interval, intervals, joints, dims)
     else:
         future = preset.future or about.future
@@ -147,7 +146,7 @@ def _line(asked: Asked, name: str, dataset: str) -> Line:
     for option, value in asked.options.items():
         changes |= implied.get(option, {}).get(str(value), {})
     changes |= asked.options
-    options = registry.resolve_options(method, {**preset.options, **change.options, **changes})
+    options = registry.resolve_options(method, {**preset.options, **changes})
     found, reason = None, ""
     try:
         found = cost(method, options, geometry)

@@ -10,7 +10,6 @@ from bench import registry
 from bench.config import (
     Budget,
     Column,
-    PresetChange,
     Row,
     Selection,
     TableConfig,
@@ -160,15 +159,14 @@ def _cells(
     method = column.method
     cls = registry.method_class(method)
     name = preset_name(column, budget)
-    preset = method_config(method).presets[name]
-    change = preset.datasets.get(dataset.name, PresetChange())
+    preset = method_config(method).presets[name].on(dataset.name)
     used = protocol(config.protocol_of(row))
     trained = registry.kind(method) == "trainable" and not column.weights
     training = None
     if trained:
         shorter = limits.standin if dataset.standin else {}
         own = getattr(cls, "training_defaults", {})
-        merged = {**own, **preset.training, **change.training, **limits.training}
+        merged = {**own, **preset.training, **limits.training}
         training = parse({**merged, **shorter}, Training, f"training of {method}")
         if training.epochs is None and training.windows is None:
             raise BadInput(
@@ -177,7 +175,7 @@ def _cells(
             )
     about = dataset_config(dataset.name)
     if used.task == "recovery":
-        intervals = row.intervals or change.intervals or preset.intervals or about.intervals
+        intervals = row.intervals or preset.intervals or about.intervals
         geometry = {"interval": config.interval_of(row), "intervals": intervals}
     else:
         geometry = {
@@ -195,7 +193,7 @@ def _cells(
         }
     if registry.kind(method) == "fitted":
         said["fit_windows"] = limits.fit_windows
-    options = column.options if column.weights else {**preset.options, **change.options}
+    options = column.options if column.weights else preset.options
     return [
         Cell(
             dataset=dataset.name,
