@@ -14,6 +14,7 @@ from bench.results import Cell, Result
 if TYPE_CHECKING:
     from bench.data.clips import Dataset
     from bench.tasks import Setting
+    from bench.unfinished import Unfinished
 
 # Told as a cell goes on: its key, the share done (0 to 1), what it is at.
 Tell = Callable[[str, float, str], None]
@@ -137,6 +138,7 @@ def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, 
     from bench import registry
     from bench.contracts import Fitted
     from bench.seeds import seed_for
+    from bench.unfinished import Unfinished
     from bench.weights import Weights
 
     cell = job.cells[0]
@@ -172,8 +174,10 @@ def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, 
             hint="run with --checkpoints",
         )
     else:
-        about = _learned(job, dataset, method, geometry, tell) | {"learned": here()}
+        unfinished = Unfinished(job.out, cell.training_key, job.device)
+        about = _learned(job, dataset, method, geometry, tell, unfinished) | {"learned": here()}
         weights.save(cell, method.state_dict(), about)
+        unfinished.drop()
     learned = about.pop("learned", None)
     return _Ready(method, geometry, {**about, "parameters": _size(method)}, learned)
 
@@ -195,7 +199,9 @@ def _size(method: Any) -> int:
     return sum(tensor.numel() for tensor in learned)
 
 
-def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell) -> dict[str, Any]:
+def _learned(
+    job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell, unfinished: Unfinished
+) -> dict[str, Any]:
     """Train or fit a method in place; what is to be said about it."""
     from bench import registry
     from bench.config import Training
@@ -232,6 +238,7 @@ def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell)
         progress=lambda seen, total, loss: tell(
             cell.key, 0.9 * seen / total, f"training, loss {loss:.4g}"
         ),
+        keeper=unfinished,
     )
     return {"curve": trained.curve, "chosen": {"windows": float(trained.selected)}}
 
