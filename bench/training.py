@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.config import Training
 from bench.contracts import Samples, Trainable
+from bench.shuffling import Order
 from bench.steps import CapturedStep, Step, stackable
 from bench.unfinished import Keeper, Snapshot, restore, snapshot
 
@@ -262,7 +263,7 @@ class _State:
 
     def __init__(self, run: Run, count: int, device: torch.device, total: int) -> None:
         self.run = run
-        self.order = _Order(count, run.seed, device)
+        self.order = Order(count, run.seed, device)
         self.best, self.selected = math.inf, total
         self.kept: dict[str, Tensor] | None = None
         self.curve: list[Mapping[str, float]] = []
@@ -290,40 +291,6 @@ class _State:
             method.load_state_dict(self.kept)
         method.eval()
         return Trained(tuple(self.curve), self.selected if self.kept else total)
-
-
-class _Order:
-    """Sample numbers: epochs shuffled anew, on the device; a batch may reach into the next epoch.
-
-    before, tail, taken: what the present shuffle came from: the generator's state, the numbers left
-    over from the epoch before, and how many have been taken since.
-    """
-
-    def __init__(self, count: int, seed: int, device: torch.device) -> None:
-        self.count, self.device = count, device
-        self.generator = torch.Generator().manual_seed(seed)
-        self.before = self.generator.get_state()
-        self.tail = torch.empty(0, dtype=torch.long)
-        self.taken = 0
-        self._numbers = self.tail.to(device)
-
-    def take(self, size: int) -> Tensor:
-        """The next (size,) sample numbers."""
-        while len(self._numbers) - self.taken < size:
-            self._shuffle(self._numbers[self.taken :].cpu())
-        self.taken += size
-        return self._numbers[self.taken - size : self.taken]
-
-    def restore(self, before: Tensor, tail: Tensor, taken: int) -> None:
-        """Go back to where another order was."""
-        self.generator.set_state(before)
-        self._shuffle(tail)
-        self.taken = taken
-
-    def _shuffle(self, tail: Tensor) -> None:
-        self.tail, self.before, self.taken = tail, self.generator.get_state(), 0
-        drawn = torch.randperm(self.count, generator=self.generator)
-        self._numbers = torch.cat([tail, drawn]).to(self.device)
 
 
 class _Watch:
