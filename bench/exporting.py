@@ -100,7 +100,12 @@ class _Forward(nn.Module):
 def _symbols() -> Iterator[None]:
     """Graphs that ONNX Runtime runs fast, in place of what the exporter makes of some functions."""
     exporter: Any = torch.onnx
-    symbols = {"aten::mT": _transposed, "aten::layer_norm": _normalised, "aten::lerp": _between}
+    symbols = {
+        "aten::mT": _transposed,
+        "aten::layer_norm": _normalised,
+        "aten::lerp": _between,
+        "aten::scaled_dot_product_attention": _attended,
+    }
     for name, symbol in symbols.items():
         exporter.register_custom_op_symbolic(name, symbol, _OPSET)
     try:
@@ -144,3 +149,32 @@ def _normalised(
         if not part.node().mustBeNone():
             normed = graph.op(kind, normed, part)
     return normed.setType(x.type())
+
+
+@parse_args("v", "v", "v", "v", "f", "b", "v", "b")  # type: ignore[untyped-decorator]
+def _attended(
+    graph: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any,
+    _: float,
+    causal: bool,
+    scale: Any,
+    __: bool,
+) -> Any:
+    """Attention with one factor, on the queries, or none where it is one."""
+    if causal:
+        raise NotImplementedError("causal attention has no ONNX form here")
+    width = query.type().sizes()[-1]
+    given = scale.node()
+    factor = width**-0.5
+    if not given.mustBeNone():
+        # A number or a tensor of one, by how far the exporter has come.
+        factor = float(getattr(given, given.kindOf("value"))("value"))
+    if factor != 1:
+        query = graph.op("Mul", query, graph.op("Constant", value_t=torch.tensor(factor)))
+    scores = graph.op("MatMul", query, _transposed(graph, key))
+    if not bias.node().mustBeNone():
+        scores = graph.op("Add", scores, bias)
+    return graph.op("MatMul", graph.op("Softmax", scores, axis_i=-1), value)
