@@ -7,7 +7,7 @@ of history, F frames of future, J joints in D dimensions, P = J*D values of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -188,6 +188,20 @@ class Refiner(Method, Protocol):
 
     def refine(self, frames: Tensor) -> Tensor:
         """(B, T, P) detected frames in model space -> (B, T, P) refined frames, same dtype."""
+        ...
+
+
+@runtime_checkable
+class Foldable(Method, Protocol):
+    """A method of recovery or a refiner with a form of its own for inference."""
+
+    def folded(self) -> Callable[[Tensor], Tensor]:
+        """The same function, for inference alone: what `recover` or `refine` does, made faster.
+
+        What is constant once a method has learned is worked out beforehand. The result equals to
+        1e-4 of its largest value, for any batch, in the method's type and on its device; later
+        changes of the method have no effect on it. BadInput where options leave no such form.
+        """
         ...
 
 

@@ -68,7 +68,13 @@ def test_defaults_are_published_presets_small_and_large_one_and_all_cores(
         (256, 1),
         (256, 4),
     }
-    assert {setup.engine for setup in measured} == {"eager", "compiled", "onnx"}
+    assert {setup.engine for setup in measured} == {
+        "eager",
+        "compiled",
+        "onnx",
+        "folded",
+        "folded-onnx",
+    }
     assert {setup.precision for setup in measured} == {"float32"}
     assert {timing.window.frames for timing in found.timings} == {101}
     assert {timing.window.pose for timing in found.timings} == {51}
