@@ -126,7 +126,7 @@ def _between(graph: Any, start: Any, end: Any, share: Any) -> Any:
     return graph.op("Add", start, graph.op("Mul", share, graph.op("Sub", end, start)))
 
 
-@parse_args("v", "is", "v", "v", "f", "none")  # type: ignore[untyped-decorator]
+@parse_args("v", "is", "v", "v", "f", "none")
 def _normalised(
     graph: Any, x: Any, shape: list[int], weight: Any, bias: Any, eps: float, _: Any
 ) -> Any:
@@ -151,7 +151,7 @@ def _normalised(
     return normed.setType(x.type())
 
 
-@parse_args("v", "v", "v", "v", "f", "b", "v", "b")  # type: ignore[untyped-decorator]
+@parse_args("v", "v", "v", "v", "f", "b", "v", "b")
 def _attended(
     graph: Any,
     query: Any,

@@ -142,7 +142,7 @@ class DeciWatch(nn.Module):
     forward = recover
 
     def folded(self) -> nn.Module:
-        """The same recovery for inference alone, its constants merged; later training changes it not."""
+        """The same recovery for inference alone, from merged constants: with the weights of now."""
         from methods.folded_deciwatch import FoldedDeciWatch
 
         return FoldedDeciWatch(self)

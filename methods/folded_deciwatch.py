@@ -78,7 +78,9 @@ class FoldedDeciWatch(nn.Module):
             x = normalised(x)
         denoised = self.denoise(x[..., :: self.spacing, :]) + keyframes
         seen = self.memory(x)
-        taps = self.taps(denoised).unflatten(-1, (-1, x.shape[-1])).flatten(-3, -2)
+        # (..., Q+1, kernel*C) -> (..., (Q+1)*kernel, C)
+        taps = self.taps(denoised)
+        taps = taps.reshape(*taps.shape[:-2], -1, x.shape[-1])
         x = self.spread(taps)
         for layer, keys, values in zip(self.decoder, seen[0::2], seen[1::2], strict=True):
             x = layer(x, keys, values, self.memory_bias)
@@ -152,7 +154,7 @@ class _Placed(nn.Module):
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None) -> Tensor:
     """Queries (..., N, C), keys and values (..., M, C) -> (..., N, C), by H heads."""
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(-3, -2) for x in (query, key, value))
+    q, k, v = (x.view(*x.shape[:-1], heads, -1).transpose(-3, -2) for x in (query, key, value))
     mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
     return mixed.transpose(-3, -2).flatten(-2)
 
@@ -226,7 +228,8 @@ class _DecoderLayer(_Layer):
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
         """(..., T, C), keys and values (..., N, C), bias (1, N) -> (..., T, C)."""
-        attended = self.merge(_attend(*self.own(self.enter(x)), self.heads, None))
+        own_query, own_key, own_value = self.own(self.enter(x))
+        attended = self.merge(_attend(own_query, own_key, own_value, self.heads, None))
         x = self.leave(x + attended, self.norm_attention)
         (query,) = self.query(self.enter(x))
         attended = self.merge_cross(_attend(query, key, value, self.heads, bias))

@@ -127,7 +127,8 @@ class _Weights(nn.Module):
         scores = self.scores(z)
         if self.gate is not None:
             scores = scores * self.gate(z)
-        return scores.softmax(-1)
+        weights: Tensor = scores.softmax(-1)
+        return weights
 
 
 class _Spatial(nn.Module):
@@ -161,16 +162,18 @@ class _Both(nn.Module):
         if weigh is not None:
             self.over = -1 if weigh.per == "frame" else -2
             first, activation, last = cast("tuple[nn.Linear, ...]", tuple(weigh.pairs))
-            pairs = nn.Linear(0, 0)
-            pairs.weight = nn.Parameter(last.weight[0::2] - last.weight[1::2], False)
-            pairs.bias = nn.Parameter(last.bias[0::2] - last.bias[1::2], False)
-            kind = Rows if weigh.per == "frame" else Columns
-            self.share = nn.Sequential(kind.of(first), activation, kind.of(pairs), nn.Sigmoid())
+            weight = last.weight[0::2] - last.weight[1::2]
+            bias = last.bias[0::2] - last.bias[1::2]
+            ends: tuple[nn.Module, nn.Module] = Columns.of(first), Columns(weight, bias)
+            if weigh.per == "frame":
+                ends = Rows.of(first), Rows(weight, bias[:, None])
+            self.share = nn.Sequential(ends[0], activation, ends[1], nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         temporal, spatial = self.temporal(x), self.spatial(x)
         if self.share is None:
-            return self.output(temporal + spatial)
+            summed: Tensor = self.output(temporal + spatial)
+            return summed
         share = self.share((temporal + spatial).mean(self.over, keepdim=True))
         mixed: Tensor = self.output(torch.lerp(spatial, temporal, share))
         return mixed

@@ -119,7 +119,7 @@ class MixSynthFormer(nn.Module):
     forward = recover
 
     def folded(self) -> nn.Module:
-        """The same recovery for inference alone, its constants merged; later training changes it not."""
+        """The same recovery for inference alone, from merged constants: with the weights of now."""
         from methods.folded_mixsynthformer import FoldedMixSynthFormer
 
         return FoldedMixSynthFormer(self)

@@ -72,7 +72,7 @@ class Bound(MixSynthFormer):
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        (Broken, "the same from its folded form; found 0.001 off"),
+        (Broken, "the same from its folded form; found 0.000"),
         (Destructive, "a method left as it was"),
         (Bound, "the same from its folded form"),
     ],
@@ -101,7 +101,7 @@ def test_one_model_does_for_smaller_batches(kind: type) -> None:
 
 @needs_runtime
 def test_the_folded_form_in_onnx_runtime_is_faster_than_the_network() -> None:
-    """Measured at 6 to 7 times; a slip to less than 2 would be one of the code, not of a machine."""
+    """It is 5 to 7 times as fast; less than 2 is a slip of the code, not of the machine."""
     preset = method_config("mixsynthformer").presets["released"].on("pw3d-spin")
     subject = Subject("mixsynthformer", Window(10, 5, 14, 3), preset.options)
     method, given = subject.ready(), subject.seen(subject.clips(1)[0]).clone()

@@ -25,7 +25,7 @@ def moved(options: DeciWatch.Options, window: Window, seed: int = 0) -> DeciWatc
 
 @pytest.mark.parametrize(
     ("norm", "cross", "kernel", "heads"),
-    product(("pre", "post"), ("additive", "masked"), (1, 5), (1, 4)),
+    list(product(("pre", "post"), ("additive", "masked"), (1, 5), (1, 4))),
 )
 @pytest.mark.parametrize("window", WINDOWS, ids=["long", "one interval", "every frame"])
 def test_every_option(window: Window, norm: str, cross: str, kernel: int, heads: int) -> None:
