@@ -1,7 +1,7 @@
 """MixSynthFormer for inference: the same function of the keyframes, from merged constants.
 
 The interpolation and the embedding become one map of the keyframes; the final layer norm's scale
-and shift fold into the output map, and its bias into the interpolation's. Axes: B windows, T frames,
+and shift fold into the output map, its bias into the interpolation. Axes: B windows, T frames,
 Q + 1 keyframes, P pose values, C channels; one window goes through without its batch axis.
 """
 

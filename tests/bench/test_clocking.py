@@ -169,7 +169,7 @@ def test_two_machines_are_never_in_one_table(measured: list[Setup], tmp_path: Pa
         stored(Request(out=tmp_path))
     assert "Fast 9" in str(caught.value)
     assert "Slow 1" in str(caught.value)
-    assert len(stored(Request(out=tmp_path, methods=("linear",))).timings) == 8
+    assert len(stored(Request(out=tmp_path, methods=("linear",))).timings) == 16
 
 
 @pytest.fixture
