@@ -19,22 +19,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods.deciwatch import CrossLayer, Layer
-from methods.folding import Columns, Rows, exact, like, normalised, offset
-from methods.layers import MultiHeadAttention, check_keyframes
+from methods.folding import Columns, FoldedRecovery, Rows, exact, like, normalised, offset
+from methods.layers import MultiHeadAttention
 
 if TYPE_CHECKING:
     from methods.deciwatch import DeciWatch
 
 
-class FoldedDeciWatch(nn.Module):
+class FoldedDeciWatch(FoldedRecovery):
     """Denoise the keyframes, spread them over the window, refine it."""
 
     memory_bias: Tensor | None
 
     def __init__(self, network: DeciWatch) -> None:
         """network: trained; later changes of its weights have no effect here."""
-        super().__init__()
-        self.window = network.window
+        super().__init__(network.window)
         source = exact(network)
         encoder, decoder = source.encoder, source.decoder
         place = source.token_position
@@ -63,14 +62,8 @@ class FoldedDeciWatch(nn.Module):
         self.output = Columns(output.weight)
         like(network, self)
 
-    def forward(self, keyframes: Tensor) -> Tensor:
-        """(B, Q+1, P) keyframes -> (B, T, P) recovered window; BadInput for another shape."""
-        check_keyframes(keyframes, self.window)
-        if len(keyframes) == 1:
-            return self._recover(keyframes[0])[None]
-        return self._recover(keyframes)
-
     def _recover(self, keyframes: Tensor) -> Tensor:
+        """(..., Q+1, P) -> (..., T, P)."""
         x = self.tokens(self.embed(keyframes))
         for layer in self.encoder:
             x = layer(x)

@@ -14,20 +14,18 @@ from torch import Tensor, nn
 
 from methods.encoder import Block
 from methods.folded_encoder import FoldedBlock
-from methods.folding import Columns, Rows, exact, like, normalised, offset
-from methods.layers import check_keyframes
+from methods.folding import Columns, FoldedRecovery, Rows, exact, like, normalised, offset
 
 if TYPE_CHECKING:
     from methods.mixsynthformer import MixSynthFormer
 
 
-class FoldedMixSynthFormer(nn.Module):
+class FoldedMixSynthFormer(FoldedRecovery):
     """Interpolate and embed in one, then refine by folded blocks."""
 
     def __init__(self, network: MixSynthFormer) -> None:
         """network: trained; later changes of its weights have no effect here."""
-        super().__init__()
-        self.window = network.window
+        super().__init__(network.window)
         source = exact(network)
         if source.interpolate is None:
             matrix = source.get_buffer("interpolation")
@@ -45,14 +43,8 @@ class FoldedMixSynthFormer(nn.Module):
         self.output = Columns(output.weight)
         like(network, self)
 
-    def forward(self, keyframes: Tensor) -> Tensor:
-        """(B, Q+1, P) keyframes -> (B, T, P) recovered window; BadInput for another shape."""
-        check_keyframes(keyframes, self.window)
-        if len(keyframes) == 1:
-            return self._recover(keyframes[0])[None]
-        return self._recover(keyframes)
-
     def _recover(self, keyframes: Tensor) -> Tensor:
+        """(..., Q+1, P) -> (..., T, P)."""
         features = self.blocks(self.spread(self.embed(keyframes)))
         if self.normalises:
             features = normalised(features)

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.contracts import Window
+from methods.layers import check_keyframes
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -29,17 +32,42 @@ def like(network: nn.Module, folded: Network) -> Network:
     return folded.to(device=first.device, dtype=first.dtype).eval()
 
 
-class Columns(nn.Module):
-    """A linear map of each row: (..., N, C) -> (..., N, D)."""
+class FoldedRecovery(nn.Module):
+    """Recovery by a folded network; one window goes through without its batch axis."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, keyframes: Tensor) -> Tensor:
+        """(B, Q+1, P) keyframes -> (B, T, P) recovered window; BadInput for another shape."""
+        check_keyframes(keyframes, self.window)
+        if len(keyframes) == 1:
+            return self._recover(keyframes[0])[None]
+        return self._recover(keyframes)
+
+    def _recover(self, keyframes: Tensor) -> Tensor:
+        """(..., Q+1, P) -> (..., T, P)."""
+        raise NotImplementedError
+
+
+class _Map(nn.Module):
+    """A linear map, its weight and bias."""
 
     weight: Tensor
     bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        """weight: (D, C); bias: (D,)."""
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
+
+
+class Columns(_Map):
+    """A linear map of each row: (..., N, C) -> (..., N, D).
+
+    weight: (D, C); bias: (D,).
+    """
 
     @classmethod
     def of(cls, linear: nn.Linear) -> Columns:
@@ -67,17 +95,11 @@ class Columns(nn.Module):
         return functional.linear(x, self.weight) + sum_
 
 
-class Rows(nn.Module):
-    """A linear map of each column: (..., N, C) -> (..., M, C)."""
+class Rows(_Map):
+    """A linear map of each column: (..., N, C) -> (..., M, C).
 
-    weight: Tensor
-    bias: Tensor | None
-
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        """weight: (M, N); bias: (M, 1) or (M, C)."""
-        super().__init__()
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", bias)
+    weight: (M, N); bias: (M, 1) or (M, C).
+    """
 
     @classmethod
     def of(cls, linear: nn.Linear) -> Rows:
