@@ -53,7 +53,9 @@ AROUND = [
     "options", [BOTH, ALONE, OTHERS, AROUND], ids=["both", "alone", "others", "around"]
 )
 def test_every_combination_of_options(moved, off, options: list[dict], window: Window) -> None:
-    for number, chosen in enumerate(options):
+    # Every combination in one window; in the other, whose frames are fewer than channels, a share.
+    step = 1 if window.frames > 11 else 5
+    for number, chosen in enumerate(options[::step]):
         built = Options(**{"width": 16, "depth": 1, **chosen})
         assert off(moved(MixSynthFormer, built, window, number)) <= 1e-5, chosen
 
