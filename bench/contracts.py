@@ -192,6 +192,20 @@ class Refiner(Method, Protocol):
 
 
 @runtime_checkable
+class Foldable(Method, Protocol):
+    """A method of recovery or a refiner with a form of its own for inference."""
+
+    def folded(self) -> Callable[[Tensor], Tensor]:
+        """The same function, for inference alone: what `recover` or `refine` does, made faster.
+
+        What is constant once a method has learned is worked out beforehand. The result equals to
+        1e-4 of its largest value, for any batch, in the method's type and on its device; later
+        changes of the method have no effect on it. BadInput where options leave no such form.
+        """
+        ...
+
+
+@runtime_checkable
 class Prediction(Method, Protocol):
     """A method that sees a history and continues it."""
 

@@ -142,6 +142,12 @@ class DeciWatch(nn.Module):
 
     forward = recover
 
+    def folded(self) -> nn.Module:
+        """The same recovery for inference alone, from merged constants: with the weights of now."""
+        from methods.folded_deciwatch import FoldedDeciWatch
+
+        return FoldedDeciWatch(self)
+
     def loss(self, keyframes: Tensor, truth: Tensor) -> Tensor:
         """Weighted sum of the mean absolute differences at keyframes and at all frames."""
         recovered, denoised = self.stages(keyframes)
@@ -166,7 +172,7 @@ class _Encoder(nn.Module):
     def __init__(self, options: DeciWatch.Options, window: Window) -> None:
         super().__init__()
         self.embed = nn.Linear(window.pose, options.width)
-        self.layers = nn.ModuleList(_Layer(options) for _ in range(options.depth))
+        self.layers = nn.ModuleList(Layer(options) for _ in range(options.depth))
         self.norm = nn.LayerNorm(options.width) if options.norm == "pre" else nn.Identity()
         self.output = nn.Linear(options.width, window.pose)
 
@@ -186,7 +192,7 @@ class _Decoder(nn.Module):
         super().__init__()
         padding = options.kernel // 2
         self.embed = nn.Conv1d(window.pose, options.width, options.kernel, padding=padding)
-        self.layers = nn.ModuleList(_CrossLayer(options) for _ in range(options.depth))
+        self.layers = nn.ModuleList(CrossLayer(options) for _ in range(options.depth))
         self.norm = nn.LayerNorm(options.width)
         self.output = nn.Linear(options.width, window.pose)
 
@@ -201,7 +207,7 @@ class _Decoder(nn.Module):
         return normed
 
 
-class _Layer(nn.Module):
+class Layer(nn.Module):
     """Self-attention and feed-forward; positions go to queries and keys only."""
 
     def __init__(self, options: DeciWatch.Options) -> None:
@@ -243,7 +249,7 @@ class _Layer(nn.Module):
         return added if self.before else norm(added)
 
 
-class _CrossLayer(_Layer):
+class CrossLayer(Layer):
     """Self-attention, cross-attention to the memory, and feed-forward."""
 
     def __init__(self, options: DeciWatch.Options) -> None:

@@ -81,7 +81,7 @@ def encoder_blocks(options: EncoderOptions, frames: int) -> nn.Sequential:
         ),
     )
     # Copies of one block, so that all blocks start with the same biases (spec 1.2).
-    block = _Block(options, frames)
+    block = Block(options, frames)
     return nn.Sequential(*(deepcopy(block) for _ in range(options.depth)))
 
 
@@ -107,13 +107,13 @@ def idle_parameters(model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, _ in model.named_parameters() if name.startswith(idle))
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Attention and feed-forward, each added to its input and normalised (paper Eqs. 3, 4)."""
 
     def __init__(self, options: EncoderOptions, frames: int) -> None:
         super().__init__()
         width, hidden = options.width, options.width * options.expansion
-        self.attention = _MixSynthAttention(options, frames)
+        self.attention = MixSynthAttention(options, frames)
         self.dropout = Dropout(options.dropout)
         self.norm1 = nn.LayerNorm(width)
         self.feed = nn.Sequential(
@@ -132,7 +132,7 @@ class _Block(nn.Module):
         return thought
 
 
-class _MixSynthAttention(nn.Module):
+class MixSynthAttention(nn.Module):
     """The temporal and the spatial branch, weighed, summed and mapped (paper Eqs. 6-9)."""
 
     def __init__(self, options: EncoderOptions, frames: int) -> None:

@@ -118,6 +118,12 @@ class MixSynthFormer(nn.Module):
 
     forward = recover
 
+    def folded(self) -> nn.Module:
+        """The same recovery for inference alone, from merged constants: with the weights of now."""
+        from methods.folded_mixsynthformer import FoldedMixSynthFormer
+
+        return FoldedMixSynthFormer(self)
+
     def loss(self, keyframes: Tensor, truth: Tensor) -> Tensor:
         """Mean absolute difference to truth (B, T, P), summed over P if the options say so."""
         difference = functional.l1_loss(self.recover(keyframes), truth)
