@@ -1,4 +1,4 @@
-"""What is measured: the three published sizes of MixSynthFormer, on clips of real shapes and lengths.
+"""What is measured: the published sizes of MixSynthFormer, on clips of real shapes and lengths.
 
 Poses are smooth random motion: how long anything takes does not depend on what they show.
 """
