@@ -75,6 +75,46 @@ def report(markdown: bool, out: Path) -> None:
     click.echo(reports.markdown(found) if markdown else reports.text(found))
 
 
+@main.command()
+@click.option(
+    "--most",
+    type=click.IntRange(100_000),
+    default=10_000_000,
+    show_default=True,
+    help="Frames of the largest data set; 10 million take 3.2 GiB of temporary files.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the figures. Default: OUT.",
+)
+@click.option("--draw", is_flag=True, help="Measure nothing; draw what is stored.")
+@_out
+def growth(most: int, figures: Path | None, draw: bool, out: Path) -> None:
+    """Measure how time and memory grow, and draw it."""
+    from benchmarks import figures as drawing
+    from benchmarks import growth as growing
+
+    path = out / "growth" / "growth.json"
+    if not draw:
+        command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+        found = growing.measure(command, most, lambda line: click.echo(line, err=True))
+        growing.save(found, path)
+    for drawn in drawing.draw(growing.stored(path), figures or out):
+        click.echo(drawn)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(("training", "straightforward", "evaluation")))
+@click.argument("size", type=click.Choice(("jhmdb", "pw3d", "h36m")))
+@click.option("--device", default="cpu", show_default=True)
+def profile(what: str, size: str, device: str) -> None:
+    """Print the operations that take longest in WHAT of a SIZE."""
+    from benchmarks.profiling import profiled
+
+    click.echo(profiled(what, size, device))
+
+
 if __name__ == "__main__":
     try:
         main()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from bench.config import Training
+from bench.data.clips import Dataset
 from bench.data.windows import Windows
 from bench.training import train
 from benchmarks import floors
@@ -16,6 +16,9 @@ from benchmarks.workloads import WORKLOADS, Workload, workload
 
 # Steps before anything is measured: allocators, and whatever is compiled or captured.
 _WARM_UP = 2
+
+# Steps of a turn, at least: what a training sets up is small beside them, as in any real one.
+_FEWEST = 8
 
 Steps = Callable[[int], object]
 
@@ -49,41 +52,47 @@ def rates(name: str, request: Request) -> Row:
     )
 
 
-def both(case: Workload, device: str = "cpu", **settings: Any) -> dict[str, Steps]:
-    """Ours and the straightforward way, each as a function that makes so many steps.
-
-    settings: further fields of `bench.config.Training`.
-    """
+def both(case: Workload, device: str = "cpu") -> dict[str, Steps]:
+    """Ours and the straightforward way, each as a function that makes so many steps."""
     dataset = case.build()
+    return {
+        "ours": ours(case, dataset, device),
+        "straightforward": plainly(case, dataset, device),
+    }
+
+
+def ours(case: Workload, dataset: Dataset, device: str = "cpu", **settings: Any) -> Steps:
+    """Training of `bench`. settings: further fields of `bench.config.Training`."""
     source = Windows(dataset, "train", case.window, device)
     method = case.method().to(device)
-    said = {**case.training.model_dump(), "epochs": None, **settings}
-    batch = case.training.batch
+    said = {**case.training.model_dump(), **settings}
+
+    def steps(count: int) -> None:
+        length = Training(**{**said, "windows": count * said["batch"]})
+        train(method, source, length, seed=0, evaluations=1, judge=None)
+
+    return steps
+
+
+def plainly(case: Workload, dataset: Dataset, device: str = "cpu") -> Steps:
+    """The straightforward training."""
     items = straightforward.WindowDataset(
         dataset.clips["train"], dataset.skeleton.root, case.window.frames
     )
-    plain = straightforward.Training(
-        case.plain(), items, batch=batch, lr=case.training.lr, device=device
+    said = case.training
+    training = straightforward.Training(
+        case.plain(), items, batch=said.batch, lr=said.lr, device=device
     )
 
-    def ours(steps: int) -> None:
-        length = Training(**{**said, "windows": steps * batch})
-        train(method, source, length, seed=0, evaluations=1, judge=None)
+    def steps(count: int) -> None:
+        for _ in range(count):
+            training.step()
 
-    def theirs(steps: int) -> None:
-        for _ in range(steps):
-            plain.step()
-
-    return {"ours": ours, "straightforward": theirs}
+    return steps
 
 
 def _per_second(steps: Steps, batch: int, seconds: float) -> Callable[[], float]:
     """A turn: as many steps as fill the seconds; windows per second."""
     steps(_WARM_UP)
-    count = repeats(seconds, seconds_of(lambda: steps(1)), fewest=2)
+    count = repeats(seconds, seconds_of(lambda: steps(1)), fewest=_FEWEST)
     return lambda: count * batch / seconds_of(lambda: steps(count))
-
-
-def step_ms(rate: float, batch: int) -> float:
-    """Milliseconds of a step at so many windows per second."""
-    return math.inf if not rate else 1000 * batch / rate
