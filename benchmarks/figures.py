@@ -30,33 +30,42 @@ def draw(found: Growth, folder: Path) -> list[Path]:
 
 
 def _figure(group: Sequence[Series], path: Path) -> Path:
-    """Time on the left, memory on the right; a line for each series."""
+    """Time above memory, a column for each size that something is measured against."""
     import matplotlib as mpl
     import seaborn as sns
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
-    sizes = {series.against for series in group}
+    against = list(dict.fromkeys(series.against for series in group))
     with mpl.rc_context(_SVG), sns.axes_style("whitegrid"), sns.plotting_context("paper"):
-        figure = Figure(figsize=(9.0, 3.6), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        colours = sns.color_palette("colorblind", len(group))
-        for series, colour in zip(group, colours, strict=True):
-            label = series.what if len(sizes) == 1 else series.against
-            _line(left, series, series.values("seconds"), label, colour)
-            _line(right, series, [b / _MIB for b in series.values("private")], label, colour)
-            if len(sizes) == 1:
-                resident = [b / _MIB for b in series.values("resident")]
-                _line(right, series, resident, f"{label}, with file pages", colour, "--")
-        many = len(sizes) > 1
-        for axes, unit in ((left, "seconds"), (right, "memory of the process at its peak, MiB")):
-            axes.set(
-                xscale="log",
-                yscale="log",
-                xlabel="size: see the legend" if many else sizes.copy().pop(),
-                ylabel=f"{unit} of a step" if many and axes is left else unit,
-            )
-            axes.legend(frameon=True, fontsize="small", title="slope at the upper end")
-            axes.grid(True, which="minor", linewidth=0.3)
+        wide = len(against) > 1
+        figure = Figure((3.2 * len(against), 5.6) if wide else (7.6, 3.4), layout="constrained")
+        shape = (2, len(against)) if wide else (1, 2)
+        grid = figure.subplots(*shape, squeeze=False, sharey="row" if wide else "none")
+        panels = grid.reshape(2, -1).T
+        colours = iter(sns.color_palette("colorblind", len(group)))
+        for size, (above, below) in zip(against, panels, strict=True):
+            for series in group:
+                if series.against == size:
+                    colour = next(colours)
+                    _line(above, series, "seconds", series.what, colour)
+                    _line(below, series, "private", series.what, colour)
+                    if not wide:
+                        label = f"{series.what}, pages of files too"
+                        _line(below, series, "resident", label, colour, "--")
+            for axes, unit in ((above, "seconds"), (below, "peak memory, MiB")):
+                axes.set(xscale="log", yscale="log", xlabel=size)
+                if wide:
+                    axes.set_xticks(group[against.index(size)].sizes, minor=False)
+                    axes.xaxis.set_major_formatter("{x:.0f}")
+                    axes.xaxis.set_minor_locator(NullLocator())
+                if not wide or size == against[0]:
+                    axes.set_ylabel(unit)
+                axes.legend(loc="upper left", fontsize="small", title="slope", alignment="left")
+        for axes in grid[:, 0] if wide else grid[0]:
+            # Room for the legends above the lines.
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high * (high / low) ** 0.4)
         sns.despine(figure)
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
@@ -67,10 +76,13 @@ def _figure(group: Sequence[Series], path: Path) -> Path:
 def _line(
     axes: Axes,
     series: Series,
-    values: Sequence[float],
+    of: str,
     label: str,
     colour: tuple[float, float, float],
     style: str = "-",
 ) -> None:
+    """One quantity of a series, with the slope at its upper end in the legend."""
+    values = series.values(of)
     said = f"{label}: {slope(series.sizes, values):.2f}"
-    axes.plot(series.sizes, values, style, color=colour, marker="o", markersize=4, label=said)
+    drawn = values if of == "seconds" else [number / _MIB for number in values]
+    axes.plot(series.sizes, drawn, style, color=colour, marker="o", markersize=4, label=said)

@@ -31,8 +31,8 @@ class Workload:
 
     dataset: as in configs/datasets; title: short; train_frames, test_frames: the mean length of
     the dataset's clips (spec 3.1); train_clips, test_clips: as many as are made, fewer than the
-    dataset has; intervals: Q, where it is not the preset's; joints: J, where it is not the
-    dataset's, for 3D.
+    dataset has; intervals: Q, and batch: windows of a training step, where they are not the
+    preset's; joints: J, where it is not the dataset's, for 3D.
     """
 
     dataset: str
@@ -43,6 +43,7 @@ class Workload:
     test_clips: int
     intervals: int = 0
     joints: int = 0
+    batch: int = 0
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -52,7 +53,8 @@ class Workload:
     @property
     def training(self) -> Training:
         """How it is trained, without a length."""
-        return Training(**{**self._preset.training, "epochs": None})
+        said = {**self._preset.training, "epochs": None}
+        return Training(**said | ({"batch": self.batch} if self.batch else {}))
 
     @property
     def _preset(self) -> Any:

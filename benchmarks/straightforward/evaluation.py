@@ -35,11 +35,11 @@ def evaluate(
             _windows(centred(poses.astype(np.float64), root, clip.image), window)
             for poses in (clip.detected, clip.truth)
         )
-        merged = {"output": _merged(model(given), window)}
+        sequences = {"output": merged(model(given), window)}
         if detections:
-            merged["input"] = _merged(given, window)
-        wanted = _merged(truth, window)
-        for name, poses in merged.items():
+            sequences["input"] = merged(given, window)
+        wanted = merged(truth, window)
+        for name, poses in sequences.items():
             found[name].append(_errors(poses, wanted, clip, dataset.skeleton, window))
     return {name: _averaged(clips) for name, clips in found.items() if clips}
 
@@ -54,7 +54,7 @@ def _windows(poses: NDArray[np.float64], window: Window) -> Tensor:
     return torch.stack(parts)
 
 
-def _merged(windows: Tensor, window: Window) -> Tensor:
+def merged(windows: Tensor, window: Window) -> Tensor:
     """One sequence (F, P): at every frame the mean of the windows that cover it, in float32."""
     windows = windows.float()
     step, length = window.interval, window.frames
@@ -70,12 +70,12 @@ def _merged(windows: Tensor, window: Window) -> Tensor:
 
 
 def _errors(
-    merged: Tensor, wanted: Tensor, clip: Clip, skeleton: Skeleton, window: Window
+    found: Tensor, wanted: Tensor, clip: Clip, skeleton: Skeleton, window: Window
 ) -> dict[str, NDArray[np.float64]]:
     """Errors of each frame, or in 2D the shares of right joints of the clip."""
     pred, truth = (
         poses.double().numpy().reshape(len(poses), window.joints, window.dims)
-        for poses in (merged, wanted)
+        for poses in (found, wanted)
     )
     if clip.image is None or clip.box is None:
         pair = centred(pred, skeleton.root, None), centred(truth, skeleton.root, None)
