@@ -8,7 +8,19 @@ from benchmarks.measuring import Row, Spread
 from benchmarks.runs import Run
 from benchmarks.targets import TARGETS, Target
 
-_HEAD = ("what", "case", "unit", "ours", "IQR", "other", "", "IQR", "ratio", "IQR", "of the floor")
+_HEAD = (
+    "what",
+    "case",
+    "unit",
+    "ours",
+    "IQR",
+    "against",
+    "median",
+    "IQR",
+    "ratio",
+    "IQR",
+    "of the floor",
+)
 _TARGET_HEAD = ("what", "case", "target", "measured", "", "command")
 
 
