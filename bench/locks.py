@@ -13,8 +13,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -40,9 +39,10 @@ class Locks:
     then every lock is free.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """folder: made when the block is entered."""
+    def __init__(self, folder: Path, *, what: str, hint: str) -> None:
+        """folder: made when the block is entered; what, hint: of it in an error."""
         self._path = folder / FILE
+        self._what, self._hint = what, hint
         self._file: BinaryIO | None = None
         self.supported = True
 
@@ -54,10 +54,10 @@ class Locks:
             self._file = self._path.open("ab")
         except OSError as error:
             raise BadInput(
-                "the folder cannot be written",
+                f"{self._what} cannot be written",
                 file=self._path.parent,
                 found=error.strerror,
-                hint="choose one that can be",
+                hint=self._hint,
             ) from error
         return self
 
@@ -83,6 +83,13 @@ class Locks:
             self.supported = False
         return True
 
+    def wait(self, name: str, say: Callable[[], None]) -> None:
+        """Take a lock as soon as no other process has it; say: called when that is not at once."""
+        if not self.take(name):
+            say()
+            while not self.take(name):
+                time.sleep(PATIENCE)
+
     def give(self, name: str) -> None:
         """Give a lock back."""
         if self.supported:
@@ -94,19 +101,3 @@ class Locks:
         # 62 bits: two names do not meet, and the end of the byte is still a file offset.
         place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 2
         fcntl.lockf(self._file, what, 1, place, os.SEEK_SET)
-
-
-@contextmanager
-def alone(folder: Path, name: str, say: Callable[[str], None], waiting: str) -> Iterator[None]:
-    """Hold one lock of a folder, waiting for it as long as another process has it.
-
-    waiting: what is said when there is something to wait for.
-    """
-    with Locks(folder) as locks:
-        told = False
-        while not locks.take(name):
-            if not told:
-                say(waiting)
-            told = True
-            time.sleep(PATIENCE)
-        yield

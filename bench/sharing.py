@@ -32,7 +32,9 @@ class Share:
     ) -> None:
         self.others = 0
         self._results = results
-        self._locks = Locks(results.folder.parent)
+        self._locks = Locks(
+            results.folder.parent, what="the output folder", hint="choose another with --out"
+        )
         self._stamps = stamps
         self._say = say
         # Cells of locked jobs that are not stored yet, by the job's name.
