@@ -7,7 +7,7 @@ of history, F frames of future, J joints in D dimensions, P = J*D values of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -258,3 +258,15 @@ class Trainable(Method, Protocol):
     def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
         """As `torch.nn.Module.parameters`."""
         ...
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """A module of a trainable method that takes its random numbers from the harness.
+
+    Seeds that are trained at once then draw what each draws alone, which `torch.nn.Dropout` cannot.
+    words: n -> (n,) int16, every value as likely as any other; None outside of training by the
+    harness, when the module draws for itself.
+    """
+
+    words: Callable[[int], Tensor] | None

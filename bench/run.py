@@ -14,6 +14,7 @@ from bench.results import Cell, Result
 if TYPE_CHECKING:
     from bench.data.clips import Dataset
     from bench.tasks import Setting
+    from bench.unfinished import Unfinished
 
 # Told as a cell goes on: its key, the share done (0 to 1), what it is at.
 Tell = Callable[[str, float, str], None]
@@ -146,6 +147,7 @@ def _ready(
     from bench import registry
     from bench.contracts import Fitted
     from bench.seeds import seed_for
+    from bench.unfinished import Unfinished
     from bench.weights import Weights
 
     cell = job.cells[0]
@@ -181,12 +183,14 @@ def _ready(
             hint="run with --checkpoints",
         )
     else:
-        about = _learned(job, dataset, method, geometry, tell) | {"learned": here()}
+        unfinished = Unfinished(job.out, cell.training_key, job.device)
+        about = _learned(job, dataset, method, geometry, tell, unfinished) | {"learned": here()}
         try:
             weights.save(cell, method.state_dict(), about)
         except BadInput as error:
             # What was learned can still be scored, and is lost otherwise.
             warn(f"{error}; the results stand without them")
+        unfinished.drop()
     learned = about.pop("learned", None)
     return _Ready(method, geometry, {**about, "parameters": _size(method)}, learned)
 
@@ -208,7 +212,9 @@ def _size(method: Any) -> int:
     return sum(tensor.numel() for tensor in learned)
 
 
-def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell) -> dict[str, Any]:
+def _learned(
+    job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell, unfinished: Unfinished
+) -> dict[str, Any]:
     """Train or fit a method in place; what is to be said about it."""
     from bench import registry
     from bench.config import Training
@@ -245,6 +251,7 @@ def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell)
         progress=lambda seen, total, loss: tell(
             cell.key, 0.9 * seen / total, f"training, loss {loss:.4g}"
         ),
+        keeper=unfinished,
     )
     return {"curve": trained.curve, "chosen": {"windows": float(trained.selected)}}
 

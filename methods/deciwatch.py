@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from bench.contracts import BadInput, Window
 from methods.layers import (
+    Dropout,
     MultiHeadAttention,
     check_keyframes,
     check_positive,
@@ -32,7 +33,7 @@ class DeciWatch(nn.Module):
 
     title: ClassVar[str] = "DeciWatch"
     source: ClassVar[str] = "Zeng et al., DeciWatch, ECCV 2022"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     renames: ClassVar[Sequence[tuple[str, str]]] = (
         (r"^transformer\.", ""),
         (r"^encoder_embed\.", "encoder.embed."),
@@ -212,11 +213,11 @@ class _Layer(nn.Module):
         self.feed = nn.Sequential(
             nn.Linear(width, options.feed),
             nn.LeakyReLU(0.01),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
             nn.Linear(options.feed, width),
         )
         self.norm_feed = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def forward(self, x: Tensor, position: Tensor, bias: Tensor) -> Tensor:
         """(B, N, C) -> (B, N, C); bias (N, N) on the logits."""

@@ -23,7 +23,7 @@ from methods.attention import (
     SyntheticAttention,
     VanillaAttention,
 )
-from methods.layers import check_positive, check_share
+from methods.layers import Dropout, check_positive, check_share
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,14 @@ class _Block(nn.Module):
         super().__init__()
         width, hidden = options.width, options.width * options.expansion
         self.attention = _MixSynthAttention(options, frames)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
         self.norm1 = nn.LayerNorm(width)
         self.feed = nn.Sequential(
             nn.Linear(width, hidden),
             nn.GELU(),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
             nn.Linear(hidden, width),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
         )
         self.norm2 = nn.LayerNorm(width)
 

@@ -34,7 +34,7 @@ class GraphOptions:
 class GraphPrediction(HorizonPrediction):
     """Prediction by a `GraphNetwork` for each horizon; subclasses say what its graphs are."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def __init__(self, options: Any, span: Span) -> None:
         """BadInput for options out of range, and for horizons that do not end at the future."""

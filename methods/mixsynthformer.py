@@ -32,7 +32,7 @@ class MixSynthFormer(nn.Module):
 
     title: ClassVar[str] = "MixSynthFormer"
     source: ClassVar[str] = "Sun et al., MixSynthFormer (the benchmark's paper), section 3"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     renames: ClassVar[Sequence[tuple[str, str]]] = (
         (r"^encoder_emb\.", "embed."),
         (r"^l_interp\.", "interpolate."),
