@@ -187,7 +187,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
 
 def _tidy(out: Path) -> None:
     """Delete what killed commands left half-written in an output folder."""
-    for folder in (out, *(out / name for name in ("plans", "results", "weights"))):
+    for folder in (out, *(out / name for name in ("plans", "results", "unfinished", "weights"))):
         sweep(folder)
 
 

@@ -190,7 +190,8 @@ def _ready(
         except BadInput as error:
             # What was learned can still be scored, and is lost otherwise.
             warn(f"{error}; the results stand without them")
-        unfinished.drop()
+        else:
+            unfinished.drop()
     learned = about.pop("learned", None)
     return _Ready(method, geometry, {**about, "parameters": _size(method)}, learned)
 
