@@ -28,6 +28,11 @@ ROOT = Path(__file__).parents[2]
 INSTANTS = Path(__file__).parent / "instants"
 SMOKE = ("--budget", "smoke", "--no-track", "--device", "cpu", "--workers", "2")
 
+HEADS = (
+    "command", "kills", "at a random instant", "around a write or a rename", "started", "through",
+    "complete", "lost", "written twice", "different", "left half-written",
+)  # fmt: skip
+
 # A training is killed so often at most before it is let through.
 PATIENCE = 6
 
@@ -204,7 +209,7 @@ def killed(case: Case, folder: Path, kills: int, seed: int) -> Count:
     if code != 0:
         raise SystemExit(whole.log.read_text(encoding="utf-8", errors="replace"))
     wanted = case.whole(folder / "whole")
-    draw = random.Random(f"{seed} {case.name}")  # noqa: S311
+    draw = random.Random(f"{seed} {case.name}")
     count, kinds, number = Count(), instants(draw), 0
     while count.kills.total() < kills and not count.wrong:
         number += 1
@@ -228,9 +233,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-kills-") as name:
         chosen = [c for c in cases(Path(name)) if not given.case or c.name in given.case]
         print(f"{platform.platform()}, {os.cpu_count()} cores, seed {given.seed}")
-        print("| command | kills | at a random instant | around a write or a rename | started | "
-              "through | complete | lost | written twice | different | left half-written |")  # fmt: skip
-        print(f"|{' --- |' * 11}", flush=True)
+        print(f"| {' | '.join(HEADS)} |")
+        print(f"|{' --- |' * len(HEADS)}", flush=True)
         for number, case in enumerate(chosen):
             share = given.kills // len(chosen) + (number < given.kills % len(chosen))
             place = Path(name) / case.name.replace(" ", "-")
