@@ -156,7 +156,7 @@ def ablate(context: click.Context, /, **given: Any) -> None:
     )
     long_form = given.pop("long_form")
     name = plans.check_name(given.pop("name") or f"ablate-{method}")
-    request = Request(table=name, config=ablation.table(asked), command=_typed(), **given)
+    request = Request(table=name, config=ablation.table(asked), command=options.typed(), **given)
     _leave(_show([request], long_form=long_form))
 
 
@@ -195,7 +195,7 @@ def sweep(**given: Any) -> None:
     )
     long_form = given.pop("long_form")
     name = plans.check_name(given.pop("name") or f"sweep-{dataset}")
-    request = Request(table=name, config=config, command=_typed(), **given)
+    request = Request(table=name, config=config, command=options.typed(), **given)
     outcomes = _show([request], long_form=long_form)
     for path in sweeping.draw(outcomes[0].table, request.out):
         click.echo(path)
@@ -306,8 +306,3 @@ def _redrawing(table: str) -> str:
             text = ",".join(value) if isinstance(value, tuple) else str(value)
             words += [parameter.opts[0]] if value is True else [parameter.opts[0], text]
     return shlex.join(words)
-
-
-def _typed() -> str:
-    """The running command as it was typed: nothing stored is computed again by it."""
-    return shlex.join(["bench", *sys.argv[1:]])

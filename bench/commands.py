@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,6 +15,7 @@ from bench import config as configs
 from bench import registry
 from bench.config import Column, Selection, TableConfig
 from bench.contracts import FOREIGN_ERRORS, BadInput
+from bench.files import sweep
 from bench.results import Cell, Result, Results, check_writable
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     from bench.plan import plan as planned_cells
     from bench.report.table import Run
     from bench.run import jobs_for
+    from bench.sharing import Share
     from bench.tracking import Tracker
 
     planned = planned_cells(
@@ -129,10 +132,13 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         _check_builds(plan.cells, ready.datasets)
     results = Results(request.out)
     if request.compute:
+        _tidy(request.out)
         _keep(ready.published, plan.cells, request)
         plans.save(plan, request.out)
     began = time.perf_counter()
-    stored = {cell.key: results.get(cell) for cell in plan.cells}
+    # Before what is stored is read: whatever changes from here on was done by others.
+    stamps = {cell.key: results.stamp(cell) for cell in plan.cells}
+    stored = {cell.key: results.get(cell, progress.say) for cell in plan.cells}
     todo = [cell for cell in plan.cells if _wanted(stored[cell.key], request)]
     again = {cell.key for cell in todo}
     kept = [result for key, result in stored.items() if result and key not in again]
@@ -147,19 +153,27 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     )
     progress.begin(len(todo), len(kept), plan.names)
     tracker = Tracker(request.out, request.table) if request.track else None
-    computed = run_jobs(jobs, workers=_workers(request), tell=progress.tell)
+    share = Share(results, stamps, progress.say)
+    computed = share.computed(
+        jobs, partial(run_jobs, workers=_workers(request), tell=progress.tell)
+    )
     # Closing stops the workers at once when anything here is interrupted.
     with tracker or _Untracked() as log, closing(computed):
         for result in kept:
             log.log(result)
-        for result in computed:
-            results.put(result)
-            fresh.append(result)
-            progress.done(result)
-            log.log(result)
+        try:
+            for result in computed:
+                fresh.append(result)
+                progress.done(result)
+                for line in result.provenance.get("warnings", ()):
+                    progress.say(line)
+                log.log(result)
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"{len(fresh)} of {len(todo)} cells are done")
+            raise
         run = Run(
-            computed=len(fresh),
-            earlier=len(kept),
+            computed=len(fresh) - share.others,
+            earlier=len(kept) + share.others,
             seconds=time.perf_counter() - began,
             command=request.command,
             folder=request.out,
@@ -169,6 +183,12 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         log.artifacts(files)
     failed = sum(result.status == "failed" for result in (*kept, *fresh))
     return Outcome(table, tuple(files), tuple(log.warnings), failed)
+
+
+def _tidy(out: Path) -> None:
+    """Delete what killed commands left half-written in an output folder."""
+    for folder in (out, *(out / name for name in ("plans", "results", "unfinished", "weights"))):
+        sweep(folder)
 
 
 class _Untracked:

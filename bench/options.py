@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -163,3 +165,8 @@ def style(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def typed() -> str:
+    """The running command as it was typed: nothing stored is computed again by it."""
+    return shlex.join(["bench", *sys.argv[1:]])

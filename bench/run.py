@@ -71,6 +71,8 @@ def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
     for plugin in job.plugins:
         registry.load_plugin(plugin)
     began = time.perf_counter()
+    # What went wrong without changing a number.
+    said: list[str] = []
     dataset = store.load(job.folder)
     about = {
         "title": dataset.title,
@@ -88,19 +90,20 @@ def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
         return {
             **provenance(job.device, torch.get_num_threads()),
             "seconds": round(seconds, 2),
+            **({"warnings": list(said)} if said else {}),
         }
 
     def result(cell: Cell, learned: Mapping[str, Any] | None = None, **rest: Any) -> Result:
         # Weights may have been learned elsewhere, and earlier, than they are scored.
-        said = here() | ({"training": learned} if learned else {})
-        return Result(cell=cell, dataset=about, provenance=said, **rest)
+        where = here() | ({"training": learned} if learned else {})
+        return Result(cell=cell, dataset=about, provenance=where, **rest)
 
     def failed(cell: Cell, error: BaseException) -> Result:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return result(cell, status="failed", error=text)
 
     try:
-        ready = _ready(job, dataset, tell, here)
+        ready = _ready(job, dataset, tell, here, said.append)
     except _FAILURES as error:
         return tuple(failed(cell, error) for cell in job.cells)
     costs = _cost(job.cells[0], ready.geometry)
@@ -131,7 +134,13 @@ def _setting(cell: Cell) -> Setting:
     return SETTINGS[protocol(cell.protocol).task]
 
 
-def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, Any]]) -> _Ready:
+def _ready(
+    job: Job,
+    dataset: Dataset,
+    tell: Tell,
+    here: Callable[[], dict[str, Any]],
+    warn: Callable[[str], None],
+) -> _Ready:
     """The method of a job's cells: weights stored, trained or fitted, as the case may be."""
     import torch
 
@@ -152,7 +161,7 @@ def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, 
     if not learns:
         return _Ready(method, geometry, about)
     weights = Weights(job.out)
-    stored = None if job.anew and not cell.weights else weights.load(cell)
+    stored = None if job.anew and not cell.weights else weights.load(cell, warn)
     if stored is not None:
         state, about = stored
         about = {**about, "curve": tuple(about.get("curve", ()))}
@@ -176,8 +185,13 @@ def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, 
     else:
         unfinished = Unfinished(job.out, cell.training_key, job.device)
         about = _learned(job, dataset, method, geometry, tell, unfinished) | {"learned": here()}
-        weights.save(cell, method.state_dict(), about)
-        unfinished.drop()
+        try:
+            weights.save(cell, method.state_dict(), about)
+        except BadInput as error:
+            # What was learned can still be scored, and is lost otherwise.
+            warn(f"{error}; the results stand without them")
+        else:
+            unfinished.drop()
     learned = about.pop("learned", None)
     return _Ready(method, geometry, {**about, "parameters": _size(method)}, learned)
 

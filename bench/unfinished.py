@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.contracts import BadInput
 from bench.files import write_whole
+from bench.weights import digest
 
 FORMAT = 1
 
@@ -99,6 +100,8 @@ class Unfinished:
                 about = json.loads(file.metadata()["about"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             made_with = about.pop("made with")
+            if about.pop("digest") != digest(tensors):
+                return None
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             return None
         if made_with != self._made_with:
@@ -116,7 +119,7 @@ class Unfinished:
             for part in ("weights", "adam", "extra")
             for name, tensor in getattr(kept, part).items()
         }
-        about = json.dumps({**kept.about, "made with": self._made_with})
+        about = json.dumps({**kept.about, "made with": self._made_with, "digest": digest(tensors)})
         try:
             write_whole(
                 self.path,
