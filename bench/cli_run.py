@@ -52,7 +52,9 @@ _of_tables = _together(
     options.long_form,
 )
 # What only matters where something is computed.
-_of_runs = _together(options.redo, options.workers, options.track)
+_of_runs = _together(
+    options.redo, options.workers, options.engine, options.scheduler, options.track
+)
 # What `ablate` and `sweep` share with `run`: they make their tables themselves.
 _of_studies = _together(
     options.seeds,

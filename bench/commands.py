@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -18,10 +18,12 @@ from bench.results import Cell, Result, Results, check_writable
 
 if TYPE_CHECKING:
     from bench.checkpoints import Foreign
+    from bench.cluster import Cluster
     from bench.data.clips import Dataset
     from bench.report.table import Table
 
 Redo = Literal["missing", "failed", "all"]
+Engine = Literal["local", "dask"]
 
 
 class Progress(Protocol):
@@ -60,6 +62,8 @@ class Request:
     metrics: tuple[str, ...] | None = None
     selection: Selection = "validation"
     workers: int | None = None
+    engine: Engine = "local"
+    scheduler: str | None = None
     plugins: tuple[Path, ...] = ()
     out: Path = Path("out")
     checkpoints: tuple[Path, ...] = ()
@@ -137,17 +141,18 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     again = {cell.key for cell in todo}
     kept = [result for key, result in stored.items() if result and key not in again]
     fresh: list[Result] = []
+    workers = _workers(request, progress, any_work=bool(todo))
     jobs = jobs_for(
         todo,
         ready.folders,
-        ready.device,
+        ready.device if isinstance(workers, int) else workers.device(request.device),
         request.out,
         plugins=request.plugins,
         anew=request.redo != "missing",
     )
     progress.begin(len(todo), len(kept), plan.names)
     tracker = Tracker(request.out, request.table) if request.track else None
-    computed = run_jobs(jobs, workers=_workers(request), tell=progress.tell)
+    computed = run_jobs(jobs, workers=workers, tell=progress.tell)
     # Closing stops the workers at once when anything here is interrupted.
     with tracker or _Untracked() as log, closing(computed):
         for result in kept:
@@ -214,8 +219,10 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     from bench.report.actions import check_actions
 
     config, published = configured(request)
+    _check_engine(request)
     check_writable(request.out)
-    device = device_named(request.device)
+    # On a cluster it is the workers that need the device.
+    device = device_named("auto" if request.engine == "dask" else request.device)
     roots = catalogue.data_roots(request.data)
     folders: dict[str, Path] = {}
     missing: dict[str, str] = {}
@@ -418,7 +425,21 @@ def _wanted(stored: Result | None, request: Request) -> bool:
     return request.redo == "failed" and stored.status == "failed"
 
 
-def _workers(request: Request) -> int:
+def _workers(request: Request, progress: Progress, *, any_work: bool) -> int | Cluster:
+    """How many processes of this machine do the work, or the cluster that does it."""
+    if request.engine == "dask" and any_work:
+        from bench.cluster import connected
+
+        return replace(connected(request.scheduler or ""), say=progress.say)
     if request.workers is not None:
         return request.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_engine(request: Request) -> None:
+    """Raise BadInput unless it is said which cluster computes."""
+    if (request.engine == "dask") != (request.scheduler is not None):
+        raise BadInput(
+            "a cluster needs both --engine dask and --scheduler",
+            hint="--scheduler tcp://HOST:PORT, or a file: see docs/cluster.md",
+        )
