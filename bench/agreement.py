@@ -46,7 +46,7 @@ class Agreement:
             if here.get(name) != version:
                 return f"it has {name} {here.get(name, 'not at all')}, the run {version}"
         if source_digest() != self.source:
-            return "its code of bench differs from the run's, though the version is the same"
+            return "its code of bench differs from the run's; update it and start the worker anew"
         for file, digest in self.plugins.items():
             if not file.is_file():
                 return f"it does not see the plugin {file}; put it on a shared folder"

@@ -20,6 +20,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
+from bench import registry
 from bench.agreement import Agreement, of_code
 from bench.config import Strict, read
 from bench.contracts import BadInput
@@ -41,6 +42,9 @@ _KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ssh": ("distributed", "SSHCluster", {"worker_options": {"nthreads": 1}}),
     "slurm": ("dask_jobqueue", "SLURMCluster", {"cores": 1, "processes": 1}),
 }
+# In a worker: the topic of the run that it worked for last.
+_served = ""
+
 _COUNTED = {"local": "n_workers", "cuda": "n_workers"}
 
 
@@ -297,6 +301,11 @@ def _serve(work: Work, item: Any, topic: str) -> tuple[str, Any]:
     import torch
     from distributed import get_worker
 
+    global _served
+    if topic != _served:
+        # A worker outlives runs, and another one's plugins may have the same names.
+        registry.forget_plugins()
+        _served = topic
     worker = get_worker()
     key = worker.get_current_task()
 

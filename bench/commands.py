@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,7 +137,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         plans.save(plan, request.out)
     began = time.perf_counter()
     stored = {cell.key: results.get(cell) for cell in plan.cells}
-    todo = [cell for cell in plan.cells if _wanted(stored[cell.key], request)]
+    todo = [cell for cell in plan.cells if wanted(stored[cell.key], request)]
     again = {cell.key for cell in todo}
     kept = [result for key, result in stored.items() if result and key not in again]
     fresh: list[Result] = []
@@ -417,7 +417,8 @@ def _check_metrics(config: TableConfig) -> None:
                 )
 
 
-def _wanted(stored: Result | None, request: Request) -> bool:
+def wanted(stored: Result | None, request: Request) -> bool:
+    """Whether a request computes a cell of which this much is stored."""
     if not request.compute:
         return False
     if stored is None or request.redo == "all":
@@ -434,6 +435,29 @@ def _workers(request: Request, progress: Progress, *, any_work: bool) -> int | C
     if request.workers is not None:
         return request.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def dry_run(
+    requests: Sequence[Request], *, calibrate: bool, say: Callable[[str], None]
+) -> list[str]:
+    """What requests would compute and how long that would take, in lines; nothing is written.
+
+    Trained cells are taken to need what `device` says, whether or not it is on this machine.
+    calibrate: measure on this machine what no stored result tells; say: receives progress.
+    """
+    from bench import forecast
+
+    seen: set[str] = set()
+    told = []
+    for request in requests:
+        asked = "cuda:0" if request.device == "cuda" and not calibrate else ""
+        device = asked or device_named(request.device)
+        told.append(forecast.forecast(request, device, seen))
+    known = forecast.measured(requests[0].out)
+    if calibrate:
+        known = forecast.calibrated(known, told, say)
+    counts = {1, 2, 4, 8, 16, 32, requests[0].workers or 1}
+    return forecast.lines(told, known, sorted(counts))
 
 
 def _check_engine(request: Request) -> None:

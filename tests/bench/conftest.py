@@ -70,7 +70,7 @@ class Dies(Net):
 
 class Slow(Net):
     def loss(self, keyframes, truth):
-        time.sleep(0.2)
+        time.sleep(0.7)
         return super().loss(keyframes, truth)
 """
 
