@@ -209,7 +209,17 @@ def test_a_killed_client_loses_nothing_and_the_same_command_goes_on(dask, machin
     out = tmp_path / "out"
     command = [
         *(sys.executable, "-m", "bench", "run", "table3", "--datasets", "pw3d-spin"),
-        *("--budget", "smoke", "--methods", "linear,cubic,slow", "--seeds", "3", "--no-track"),
+        *(
+            "--budget",
+            "smoke",
+            "--device",
+            "cpu",
+            "--methods",
+            "linear,cubic,slow",
+            "--seeds",
+            "3",
+            "--no-track",
+        ),
         *("--plugin", str(plugin), "--out", str(out)),
     ]
     spreading = ["--engine", "dask", "--scheduler", str(machines.file)]
