@@ -49,13 +49,21 @@ def jobs_for(
 ) -> list[Job]:
     """Cells grouped by the weights that they share, the costly ones first.
 
-    Trained cells come first, so that no core waits for the longest one at the end.
+    Trained cells come first, so that no core waits for the longest one at the end. They alone
+    need the device; what is fitted or has nothing to learn is done on the CPU.
     """
     groups: dict[str, list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: cell.training is None):
         groups.setdefault(cell.training_key, []).append(cell)
     return [
-        Job(tuple(group), folders[group[0].dataset], device, out, plugins, anew)
+        Job(
+            tuple(group),
+            folders[group[0].dataset],
+            device if group[0].training is not None or group[0].weights else "cpu",
+            out,
+            plugins,
+            anew,
+        )
         for group in groups.values()
     ]
 
