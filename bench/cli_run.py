@@ -48,13 +48,19 @@ _of_tables = _together(
     options.selection,
     options.data,
     options.device,
+    options.precision,
     options.plugin,
     _out,
     options.long_form,
 )
 # What only matters where something is computed.
 _of_runs = _together(
-    options.redo, options.workers, options.engine, options.scheduler, options.track
+    options.redo,
+    options.workers,
+    options.engine,
+    options.scheduler,
+    options.track,
+    options.compiled,
 )
 # What `ablate` and `sweep` share with `run`: they make their tables themselves.
 _of_studies = _together(
@@ -64,6 +70,7 @@ _of_studies = _together(
     options.selection,
     options.data,
     options.device,
+    options.precision,
     options.plugin,
     _out,
     options.long_form,

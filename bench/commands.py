@@ -58,6 +58,8 @@ class Request:
     seeds: int | None = None
     budget: str = "quick"
     device: str = "auto"
+    precision: str = "float32"
+    compiled: bool = False
     data: tuple[Path, ...] = ()
     redo: Redo = "missing"
     protocol: str | None = None
@@ -98,6 +100,11 @@ def device_named(name: str) -> str:
     return "cpu"
 
 
+def arithmetic(request: Request) -> dict[str, str]:
+    """What a request says of the arithmetic of training, nothing where it is the usual one."""
+    return {} if request.precision == "float32" else {"precision": request.precision}
+
+
 def run_table(request: Request, progress: Progress) -> Outcome:
     """Plan a table, compute what is missing, store, draw.
 
@@ -119,6 +126,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         budget=request.budget,
         seeds=request.seeds,
         selection=request.selection,
+        training=arithmetic(request),
     )
     if not planned:
         why = "".join(f"; {said}" for said in ready.missing.values())
@@ -155,6 +163,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         request.out,
         plugins=request.plugins,
         anew=request.redo != "missing",
+        compiled=request.compiled,
     )
     progress.begin(len(todo), len(kept), plan.names)
     tracker = Tracker(request.out, request.table) if request.track else None
@@ -241,6 +250,8 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     check_writable(request.out)
     # On a cluster it is the workers that need the device.
     device = device_named("auto" if request.engine == "dask" else request.device)
+    if request.precision == "tf32" and request.engine != "dask" and device == "cpu":
+        raise BadInput("tf32 is arithmetic of a GPU", hint="use bfloat16, or --device cuda")
     roots = catalogue.data_roots(request.data)
     folders: dict[str, Path] = {}
     missing: dict[str, str] = {}

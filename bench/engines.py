@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench import agreement
 from bench.results import Result
-from bench.run import Job, Tell, compute
+from bench.run import Job, Tell, bundles, compute_bundle
 from bench.seats import LOST, Lost, Seats, Task, Work
 
 if TYPE_CHECKING:
@@ -40,18 +40,19 @@ def run_jobs(
             jobs = [_absolute(job) for job in jobs]
             agreed = block.enter_context(agreement.of_jobs(jobs))
             workers = replace(workers, agreed=agreed)
-        found = spread(compute, jobs, workers=workers, tell=tell, gpu=_needs_gpu)
+        found = spread(compute_bundle, bundles(jobs), workers=workers, tell=tell, gpu=_needs_gpu)
         block.enter_context(closing(found))
-        for job, results in found:
+        for bundle, results in found:
             if isinstance(results, Lost):
                 died = "the process died; it may have run out of memory"
-                yield from (Result(cell=cell, status="failed", error=died) for cell in job.cells)
+                cells = (cell for job in bundle for cell in job.cells)
+                yield from (Result(cell=cell, status="failed", error=died) for cell in cells)
             else:
                 yield from results
 
 
-def _needs_gpu(job: Job) -> bool:
-    return job.device != "cpu"
+def _needs_gpu(bundle: tuple[Job, ...]) -> bool:
+    return bundle[0].device != "cpu"
 
 
 def _absolute(job: Job) -> Job:

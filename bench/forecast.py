@@ -109,7 +109,12 @@ def forecast(request: Request, device: str, seen: set[str]) -> Forecast:
         except BadInput as error:
             unknown.append(str(error))
     planned = plan(
-        config, datasets, budget=request.budget, seeds=request.seeds, selection=request.selection
+        config,
+        datasets,
+        budget=request.budget,
+        seeds=request.seeds,
+        selection=request.selection,
+        training=commands.arithmetic(request),
     )
     cells = {place.cell.key: place.cell for place in planned}
     results = Results(request.out)

@@ -56,6 +56,16 @@ DEVICES = ("auto", "cpu", "cuda")
 device = click.option(
     "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to run."
 )
+precision = click.option(
+    "--precision",
+    type=click.Choice(("float32", "tf32", "bfloat16")),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of training; tf32 needs a GPU.",
+)
+compiled = click.option(
+    "--compile", "compiled", is_flag=True, help="Fuse the operations of training steps."
+)
 datasets = click.option(
     "--datasets", "--dataset", "datasets", type=Names(), help="Only these datasets."
 )

@@ -114,9 +114,11 @@ def plan(
     budget: str,
     seeds: int | None = None,
     selection: Selection = "validation",
+    training: Mapping[str, Any] | None = None,
 ) -> list[Planned]:
     """The cells of a table with their places, row by row, in the order of its columns.
 
+    training: settings that override those of every preset and of the budget.
     datasets: by name, those that could be opened. A method that draws no random number gets one
     cell, every other one cell for each seed. Two places may hold the same cell. BadInput for
     options a method does not have, and for a test clip that is too short for the protocol.
@@ -129,7 +131,15 @@ def plan(
         for column_number, column in enumerate(config.columns)
         if not column.quoted
         for cell in _cells(
-            config, row, column, datasets[row.dataset], budget, limits, seeds, selection
+            config,
+            row,
+            column,
+            datasets[row.dataset],
+            budget,
+            limits,
+            seeds,
+            selection,
+            training or {},
         )
     ]
 
@@ -155,6 +165,7 @@ def _cells(
     limits: Budget,
     seeds: int | None,
     selection: Selection,
+    override: Mapping[str, Any],
 ) -> list[Cell]:
     method = column.method
     cls = registry.method_class(method)
@@ -167,7 +178,7 @@ def _cells(
         shorter = limits.standin if dataset.standin else {}
         own = getattr(cls, "training_defaults", {})
         merged = {**own, **preset.training, **limits.training}
-        training = parse({**merged, **shorter}, Training, f"training of {method}")
+        training = parse({**merged, **shorter, **override}, Training, f"training of {method}")
         if training.epochs is None and training.windows is None:
             raise BadInput(
                 f"the preset '{name}' of {method} does not say how long to train",
