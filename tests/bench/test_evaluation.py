@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bench.contracts import BadInput, Window
+from bench.data import stretches
 from bench.data.body import Shapes
 from bench.data.clips import Clip, Dataset
 from bench.data.rotations import axis_angle_to_sixd
@@ -295,14 +296,16 @@ def test_most_takes_so_many_clips_evenly_spread():
     assert names == {1: ["0"], 2: ["0", "4"], 3: ["0", "2", "4"], 9: list("01234")}
 
 
-def test_progress_tells_every_clip():
+@pytest.mark.parametrize(("frames", "expected"), [(11, [(1, 2), (2, 2)]), (22, [(2, 2)])])
+def test_progress_tells_every_stretch_of_clips(monkeypatch, frames, expected):
+    monkeypatch.setattr(stretches, "_FRAMES", frames)
     told = []
     score(
         Hold(),
         dataset(clip("a", 12), clip("b", 12)),
         progress=lambda *said: told.append(said),
     )
-    assert told == [(1, 2), (2, 2)]
+    assert told == expected
 
 
 def test_what_neither_recovers_nor_refines_is_refused():
