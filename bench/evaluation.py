@@ -23,7 +23,7 @@ from bench.results import ClipScore, Scored
 
 # Frames of windows that a method recovers at a time: what a core's cache holds of a network's
 # activations, or enough to keep a GPU busy.
-_CPU_FRAMES = 4096
+_CPU_FRAMES = 2048
 _GPU_FRAMES = 1 << 17
 
 

@@ -139,14 +139,23 @@ def box_size(box: NDArray[Any]) -> Float:
     return larger
 
 
-def pck(error: Float, size: Poses, alpha: float) -> NDArray[np.bool_]:
-    """Which joints are correct: no further from the truth than a share of the person's size.
+def within(error: Float, size: Poses, alpha: float) -> NDArray[np.bool_]:
+    """Which joints are no further from the truth than a share of the person's size.
 
     error: (..., T, J) of `joint_error` and size: (..., T) in one unit; alpha: the share. Returns
-    (..., T, J). A missed joint (NaN) is wrong. Source: spec 3.4.
+    (..., T, J). A missed joint (NaN) is not.
     """
     correct: NDArray[np.bool_] = error <= alpha * np.asarray(size)[..., None]
     return correct
+
+
+def pck(pred: Poses, truth: Poses, size: Poses, alpha: float) -> NDArray[np.bool_]:
+    """Which joints are correct: no further from the truth than a share of the person's size.
+
+    pred, truth: (..., T, J, D) and size: (..., T) in one unit; alpha: the share. Returns
+    (..., T, J). A missed joint (NaN) is wrong. Source: spec 3.4.
+    """
+    return within(joint_error(pred, truth), size, alpha)
 
 
 def rotation_error(pred: Poses, truth: Poses) -> Float:

@@ -168,7 +168,7 @@ class Protocol:
         for name in space_metrics("2d"):
             if not name.startswith("pck@"):
                 continue
-            correct = metrics.pck(error, size, float(name.removeprefix("pck@")))
+            correct = metrics.within(error, size, float(name.removeprefix("pck@")))
             # (C, J), the share of a clip's frames.
             joints = _sums(correct, lengths) / lengths[:, None]
             shares[name] = joints.mean(1)

@@ -71,14 +71,14 @@ def stretches(
 
 def _laid(dataset: Dataset, clips: tuple[Clip, ...], lengths: NDArray[np.int64]) -> Stretch:
     """One stretch."""
-    detected = _joined([clip.detected for clip in clips], lengths)
-    truth = _joined([clip.truth for clip in clips], lengths)
+    detected = _padded([clip.detected for clip in clips], lengths)
+    truth = _padded([clip.truth for clip in clips], lengths)
     images = box = None
     if dataset.space == "2d":
         images = np.array([clip.image for clip in clips], np.int64)
         size = np.repeat(images.astype(np.float32), lengths, axis=0)[:, None]
         detected, truth = detected / size, truth / size
-        box = _joined([clip.box for clip in clips if clip.box is not None], lengths)
+        box = _padded([clip.box for clip in clips if clip.box is not None], lengths)
     shapes = [[getattr(clip, f"{what}_shape") for clip in clips] for what in ("detected", "truth")]
     shaped = dataset.body is not None and all(s is not None for side in shapes for s in side)
     return Stretch(
@@ -88,11 +88,11 @@ def _laid(dataset: Dataset, clips: tuple[Clip, ...], lengths: NDArray[np.int64])
         truth,
         images,
         box,
-        *((_joined(side, lengths) for side in shapes) if shaped else ()),
+        *((_padded(side, lengths) for side in shapes) if shaped else ()),
     )
 
 
-def _joined(parts: Sequence[Array], lengths: NDArray[np.int64]) -> Array:
+def _padded(parts: Sequence[Array], lengths: NDArray[np.int64]) -> Array:
     """Arrays (T_i, ...) end to end, each cut or padded with zeros to so many frames."""
     pieces = []
     for part, length in zip(parts, lengths.tolist(), strict=True):
