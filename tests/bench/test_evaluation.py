@@ -355,7 +355,8 @@ def plain_3d(merged, one: Clip, root) -> dict[str, tuple[float, int]]:
         x, y = p - p.mean(0), t - t.mean(0)
         u, s, vt = np.linalg.svd(x.T @ y)
         turn = np.array([1, 1, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-        scale = (s * turn).sum() / (x * x).sum()
+        # A frame of padding is a point: it has no scale.
+        scale = (s * turn).sum() / (x * x).sum() if x.any() else 0.0
         aligned = x @ (u * turn) @ vt * scale
         values["pampjpe"].append(np.linalg.norm(aligned - y, axis=-1).mean())
     for frame in range(len(pred) - 2):
