@@ -22,9 +22,9 @@ from bench.protocols import FULL, Protocol, Score, merge
 from bench.results import ClipScore, Scored
 
 # At most so many windows, of so many frames, are recovered at a time: on a CPU what stays in its
-# cache and in the memory that the process has already, or enough to keep a GPU busy. Measured:
-# twice as many took half as long again with the widest network of the presets.
-_WINDOWS, _CPU_FRAMES = 96, 4096
+# cache and in memory that the process keeps (with the widest network of the presets, twice as many
+# can take twice as long, as its memory goes back and forth), or enough to keep a GPU busy.
+_WINDOWS, _CPU_FRAMES = 64, 4096
 _GPU_FRAMES = 1 << 17
 
 
