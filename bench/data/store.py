@@ -23,7 +23,7 @@ import numpy as np
 
 from bench.contracts import BadInput
 from bench.data.body import BodyModel, check_model
-from bench.data.clips import BODY_SHAPE, DIMS, SPLITS, Array, Clip, Dataset, Split
+from bench.data.clips import BODY_SHAPE, DIMS, SPLITS, Array, Clip, Dataset, Split, missed
 from bench.data.skeletons import SKELETONS
 from bench.locks import Locks
 
@@ -104,6 +104,7 @@ def save(dataset: Dataset, folder: Path) -> None:
             "notes": list(dataset.notes),
             "detected_is_truth": same,
             "shaped": shaped,
+            "missed": {split: missed(dataset, split) for split in SPLITS},
             "body_parents": dataset.body.parents if dataset.body else None,
             "clips": {
                 split: [
@@ -153,9 +154,11 @@ def load(folder: Path) -> Dataset:
             clips=clips,
             body=_body(folder, meta),
             notes=tuple(meta["notes"]),
+            # Data prepared earlier does not say it: then it is counted when it is asked for.
+            counted={split: int(count) for split, count in meta.get("missed", {}).items()},
             **{field: meta[field] for field in _FIELDS},
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(
             "the prepared data is damaged",
             file=file,
