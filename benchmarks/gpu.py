@@ -1,12 +1,17 @@
-"""Training on a CUDA device: one step, five seeds, reduced precision, the straightforward way."""
+"""Training on a CUDA device: one step in every arithmetic, against the straightforward way."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from benchmarks import floors, training
 from benchmarks.measuring import Request, Row, Skipped, apart
 from benchmarks.workloads import workload
 
 _WORKLOAD = "h36m"
+
+# By arithmetic, what training is asked for (fields of `bench.config.Training`).
+_ARITHMETIC: dict[floors.Arithmetic, dict[str, Any]] = {"float32": {}}
 
 
 def measure(request: Request) -> list[Row]:
@@ -21,22 +26,15 @@ def measure(request: Request) -> list[Row]:
 
 
 def steps(request: Request) -> list[Row]:
-    """In a process of its own: one row for each arithmetic that training offers."""
-    row = training.rates(_WORKLOAD, request)
+    """In a process of its own: a row for each arithmetic, against the same straightforward way."""
     case = workload(_WORKLOAD)
-    batch = case.training.batch
-    peak = floors.peaks(request.device)
-    return [
-        Row(
-            "gpu",
-            f"{case.title}, training step",
-            "ms/step",
-            "lower",
-            {
-                side: tuple(1000 * batch / rate for rate in turns)
-                for side, turns in row.sides.items()
-            },
-            floor=1000 * batch * floors.training_floor(case, peak),
-            about=row.about,
-        )
-    ]
+    rows = []
+    for arithmetic, settings in _ARITHMETIC.items():
+        row = training.rates(_WORKLOAD, request, arithmetic, **settings)
+        # Windows per second -> milliseconds per step.
+        scale = 1000 * case.training.batch
+        sides = {side: tuple(scale / rate for rate in turns) for side, turns in row.sides.items()}
+        name = f"{case.title}, training step, {arithmetic}"
+        floor = None if row.floor is None else scale / row.floor
+        rows.append(Row("gpu", name, "ms/step", "lower", sides, floor, row.about))
+    return rows

@@ -28,15 +28,20 @@ def measure(request: Request) -> list[Row]:
     return [apart(rates, 1, name, request) for name in WORKLOADS]
 
 
-def rates(name: str, request: Request) -> Row:
-    """Windows per second of one size, in this process."""
+def rates(
+    name: str, request: Request, arithmetic: floors.Arithmetic = "float32", **settings: Any
+) -> Row:
+    """Windows per second of one size, in this process.
+
+    arithmetic: whose peak is the floor's; settings: of ours, as in `ours`.
+    """
     case = workload(name)
     sides = {
         side: _per_second(steps, case.training.batch, request.seconds)
-        for side, steps in both(case, request.device).items()
+        for side, steps in both(case, request.device, **settings).items()
     }
     turns = alternate(sides, request.turns)
-    peak = floors.peaks(request.device)
+    peak = floors.peaks(request.device, arithmetic)
     return Row(
         benchmark="training",
         case=case.title,
@@ -52,11 +57,14 @@ def rates(name: str, request: Request) -> Row:
     )
 
 
-def both(case: Workload, device: str = "cpu") -> dict[str, Steps]:
-    """Ours and the straightforward way, each as a function that makes so many steps."""
+def both(case: Workload, device: str = "cpu", **settings: Any) -> dict[str, Steps]:
+    """Ours and the straightforward way, each as a function that makes so many steps.
+
+    settings: of ours, as in `ours`.
+    """
     dataset = case.build()
     return {
-        "ours": ours(case, dataset, device),
+        "ours": ours(case, dataset, device, **settings),
         "straightforward": plainly(case, dataset, device),
     }
 
