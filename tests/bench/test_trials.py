@@ -78,5 +78,5 @@ def test_another_format_is_said(tmp_path: Path) -> None:
     trials = Trials(tmp_path)
     path = trials.put(STUDY, TRIAL)
     path.write_text('{"format": 99}')
-    with pytest.raises(BadInput, match="another format of trials, found 99, expected 1"):
+    with pytest.raises(BadInput, match="another format of trials; found 99; expected 1"):
         trials.trial("ridge-h36m", 12)
