@@ -10,9 +10,9 @@ from bench import options
 
 
 @click.command()
-@click.option("--mlflow", "mlflow", is_flag=True, required=True, help="To MLflow.")
+@click.option("--mlflow", is_flag=True, required=True, expose_value=False, help="To MLflow.")
 @options.out("Folder with the results.")
-def export(mlflow: bool, out: Path) -> None:
+def export(out: Path) -> None:
     """Copy all results, tables, weights and trials of a folder to where they can be browsed.
 
     What is there already is not written again. The store is OUT/mlflow.db, or what

@@ -51,10 +51,11 @@ def write(folder: Path, cell: Cell, weights: Path) -> None:
         given, wanted = shapes(cell)
     except BadInput:
         return
-    schema = [
-        Schema([TensorSpec(np.dtype(np.float32), (-1, frames, pose), name)])
-        for name, frames, pose in (given, wanted)
-    ]
+
+    def schema(name: str, frames: int, pose: int) -> Schema:
+        return Schema([TensorSpec(np.dtype(np.float32), (-1, frames, pose), name)])
+
+    signature = ModelSignature(schema(*given), schema(*wanted))
     said = {
         "weights": weights.name,
         "method": cell.method,
@@ -65,4 +66,4 @@ def write(folder: Path, cell: Cell, weights: Path) -> None:
         "load": "bench.weights.Weights(OUT).load(cell), or safetensors.torch.load_file(FILE); "
         "then bench.registry.build(method, options, geometry).load_state_dict(...)",
     }
-    Model(signature=ModelSignature(*schema), flavors={FLAVOR: said}).save(str(folder / "MLmodel"))
+    Model(signature=signature, flavors={FLAVOR: said}).save(str(folder / "MLmodel"))

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from bench.metrics import METRICS, metric_info
 from bench.results import Cell, Result, to_json
 from bench.tracking.journal import digest_of, digest_of_files
 from bench.trials import Study, Trial
@@ -95,6 +96,7 @@ def of_cell(result: Result) -> Run:
             budget=cell.budget,
             standin=bool(result.dataset.get("standin")),
             error=result.error,
+            told=_told(result),
         ),
         (cell.dataset, cell.fingerprint),
         {f"{cell.key}.json": text},
@@ -195,6 +197,16 @@ def of_study(study: Study, trials: Sequence[Trial]) -> Run:
 _SHORT = {"interval": "K", "intervals": "Q", "history": "H", "future": "F"}
 
 
+def _told(result: Result) -> str:
+    """The metrics as tables print them: MLflow shows values alone, without units."""
+    told = []
+    for name, value in result.metrics.items():
+        if name.partition(":")[0] in METRICS:
+            info = metric_info(name)
+            told.append(f"{info.label} {value * info.scale:.{info.decimals}f} {info.unit}")
+    return ", ".join(told)
+
+
 def _parameters(result: Result) -> dict[str, Any]:
     cell = result.cell
     return {
@@ -222,6 +234,9 @@ def _said(provenance: Mapping[str, Any], **tags: object) -> dict[str, str]:
     hardware = provenance.get("hardware", {})
     versions = provenance.get("versions", {})
     standin = tags.pop("standin")
+    notes = [str(tags.pop("told", ""))]
+    if standin:
+        notes.append("**Stand-in**: synthetic clips; the numbers say nothing about the dataset.")
     said = {
         **tags,
         "stand-in": str(standin).lower(),
@@ -232,8 +247,8 @@ def _said(provenance: Mapping[str, Any], **tags: object) -> dict[str, str]:
         _SOURCE: "bench",
         _COMMIT: provenance.get("commit"),
     }
-    if standin:
-        said[NOTE] = "**Stand-in**: synthetic clips; the numbers say nothing about the dataset."
+    if note := "\n\n".join(filter(None, notes)):
+        said[NOTE] = note
     return {key: str(value)[:_LONGEST_TAG] for key, value in said.items() if value is not None}
 
 

@@ -9,11 +9,11 @@ import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bench.tracking import model
-from bench.tracking.runs import NOTE, Point, Run
+from bench.tracking.runs import NOTE, Run
 from bench.tracking.tracker import SCHEME
 from bench.weights import Weights
 
@@ -31,6 +31,9 @@ BATCH = 500
 
 ANSWER = 3.0
 """Seconds in which a server has to answer at all."""
+
+# Without it, MLflow opens its pages about language models.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 # MLflow's own defaults wait for minutes, print a page, and call home.
 SETTINGS = {
@@ -80,7 +83,7 @@ class Store:
                 # A server has its own place for artifacts.
                 local = self._uri.startswith(SCHEME)
                 place = (self._folder / "mlartifacts").as_uri() if local else None
-                self._experiments[name] = self._client.create_experiment(name, place)
+                self._experiments[name] = self._client.create_experiment(name, place, _KIND)
             if note and (found is None or found.tags.get(NOTE) != note):
                 self._client.set_experiment_tag(self._experiments[name], NOTE, note)
 
@@ -131,7 +134,7 @@ class Store:
             self._dataset(own, *run.data)
         if run.weights:
             self._weights(own, run)
-        metrics = [_metric(Metric, point, run.end) for point in run.metrics]
+        metrics = [Metric(one.name, one.value, run.end, one.step) for one in run.metrics]
         for start in range(BATCH, len(metrics), BATCH):
             self._client.log_batch(own, metrics[start : start + BATCH])
         params = [Param(key, value) for key, value in run.params.items()]
@@ -157,15 +160,12 @@ class Store:
                 self._client.log_artifacts(own, place, "model")
 
 
-def _metric(kind: type, point: Point, time: int) -> object:
-    return kind(point.name, point.value, time, point.step)
-
-
 class _said:  # noqa: N801
     """Turns what MLflow raises into StoreError."""
 
     def __enter__(self) -> None:
-        logging.getLogger("alembic").setLevel(logging.CRITICAL)
+        for name in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, StoreError) or not isinstance(error, Exception):
@@ -224,7 +224,8 @@ def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as place:
         new = Path(place) / "mlflow.db"
-        SqlAlchemyStore(f"{SCHEME}{new}", (path.parent / "mlartifacts").as_uri())
+        make: Any = SqlAlchemyStore
+        make(f"{SCHEME}{new}", (path.parent / "mlartifacts").as_uri())
         new.replace(path)
 
 
