@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from bench.tracking import model
 from bench.tracking.runs import NOTE, Run
 from bench.tracking.tracker import SCHEME
-from bench.weights import Weights
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -153,6 +152,9 @@ class Store:
     def _weights(self, own: str, run: Run) -> None:
         if run.weights is None:
             return
+        # It imports torch, which cells without weights and servers that are down do not need.
+        from bench.weights import Weights
+
         path = Weights(self._folder).path(run.weights)
         if path.is_file():
             with tempfile.TemporaryDirectory() as place:
