@@ -80,7 +80,7 @@ def of_cell(result: Result) -> Run:
     return Run(
         f"cell {cell.key}",
         digest_of(text.encode()),
-        f"{cell.dataset} {cell.method}{preset} {where} seed {cell.seed}",
+        f"{cell.method}{preset} seed {cell.seed}, {cell.dataset} {where}",
         "FAILED" if result.status == "failed" else "FINISHED",
         begin,
         end,

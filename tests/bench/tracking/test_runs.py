@@ -16,7 +16,7 @@ def points(run: runs.Run, name: str) -> list[tuple[int, float]]:
 def test_a_cell_says_everything(result: Callable[..., Result]) -> None:
     made = result()
     run = runs.of_cell(made)
-    assert run.name == "h36m-fcn linear K=10, Q=9 seed 1"
+    assert run.name == "linear seed 1, h36m-fcn K=10, Q=9"
     assert run.params == {
         "dataset": "h36m-fcn",
         "fingerprint": "f00d",

@@ -50,7 +50,7 @@ def test_the_command_opens_the_pages_of_a_folder(
                 )
             )
             names = [run["info"]["run_name"] for run in found["runs"]]
-            assert names == ["h36m-fcn linear K=10, Q=9 seed 1"]
+            assert names == ["linear seed 1, h36m-fcn K=10, Q=9"]
             port = int(address[0].rpartition(":")[2])
             taken = CliRunner().invoke(
                 main, ["mlflow", "--out", str(tmp_path), "--port", str(port)]
