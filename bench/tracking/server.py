@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,8 +19,8 @@ from pathlib import Path
 from bench.contracts import BadInput
 from bench.tracking.tracker import SCHEME, shown, tracking_uri
 
-START = 60.0
-"""Seconds that a server has to start; a busy machine needs half a minute."""
+START = 120.0
+"""Seconds that a server has to start; a busy machine needs more than one minute."""
 
 
 def pages(folder: Path) -> str | None:
@@ -58,6 +59,8 @@ def serving(folder: Path, host: str, port: int) -> Iterator[tuple[str, subproces
         env={**quiet, **os.environ},
         start_new_session=True,
     )
+    # Whoever ends this process otherwise than by Ctrl-C would leave the server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         address = f"http://{_in_address(host)}:{port}"
         _wait(process, address)
@@ -105,8 +108,6 @@ def _wait(process: subprocess.Popen[bytes], address: str) -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the server with all of its workers, which are of its own session."""
-    import signal
-
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)

@@ -29,6 +29,7 @@ def ask(address: str, body: Any = None) -> bytes:
         return bytes(answer.read())
 
 
+@pytest.mark.slow
 def test_the_command_opens_the_pages_of_a_folder(
     tmp_path: Path, keep: Callable[..., Result]
 ) -> None:
