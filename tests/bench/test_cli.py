@@ -17,9 +17,10 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from bench import config, engines, registry, tracking
+from bench import config, engines, registry
 from bench.cli import main
 from bench.run import compute
+from bench.tracking import tracker
 
 BENCH = [sys.executable, "-m", "bench"]
 
@@ -102,7 +103,7 @@ def bench(monkeypatch):
     monkeypatch.setattr(registry, "_plugins", {})
     monkeypatch.setattr(registry, "_files", {})
     # Not the user's patience: a machine that also does other things must not fail the tests.
-    monkeypatch.setattr(tracking, "PATIENCE", 200.0)
+    monkeypatch.setattr(tracker, "PATIENCE", 200.0)
 
     def run(*words: object) -> Result:
         arguments = [str(word) for word in words]
@@ -149,7 +150,7 @@ def test_a_table_of_a_stand_in_from_end_to_end(bench, tmp_path):
         tags = {value for (value,) in database.execute("SELECT value FROM tags")}
     keys = {Path(name).stem for name in stored(out)}
     assert len(keys) == 2
-    assert {f"{key} done" for key in keys} <= tags
+    assert {f"cell {key}" for key in keys} | {"table table3"} <= tags
     before = stored(out)
     second = bench("run", *words)
     assert second.exit_code == 0
