@@ -83,5 +83,5 @@ def test_without_locks_in_the_file_system_everything_is_free(tmp_path: Path, mon
 
 def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadInput, match="a folder cannot be written.*do something"):
+    with pytest.raises(BadInput, match=r"a folder cannot be written.*do something"):
         locks_of(tmp_path / "file").__enter__()

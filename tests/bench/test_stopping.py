@@ -8,16 +8,21 @@ import pytest
 from bench.stopping import Stopped, stoppable
 
 
+def _twice(number: int) -> None:
+    with stoppable():
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            os.kill(os.getpid(), number)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_block_and_a_second_one_is_not_heard(number, code) -> None:
     before = signal.getsignal(number)
     signal.signal(number, signal.default_int_handler)
     try:
-        with pytest.raises(Stopped) as caught, stoppable():
-            try:
-                os.kill(os.getpid(), number)
-            finally:
-                os.kill(os.getpid(), number)
+        with pytest.raises(Stopped) as caught:
+            _twice(number)
         assert caught.value.exit_code == code
         assert signal.getsignal(number) is signal.default_int_handler
     finally:
