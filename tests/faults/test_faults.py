@@ -67,7 +67,8 @@ def here(monkeypatch):
     monkeypatch.setattr(registry, "_files", {})
 
     def run(out: Path, *more: str) -> tuple[int, str, str]:
-        words = ["run", *TABLE, "--no-track", "--out", str(out), *more]
+        track = () if "--track" in more else ("--no-track",)
+        words = ["run", *TABLE, *track, "--out", str(out), *more]
         monkeypatch.setattr(sys, "argv", ["bench", *words])
         done = CliRunner().invoke(main, words, prog_name="bench", env={"COLUMNS": "200"})
         return done.exit_code, done.stdout, done.stderr
@@ -165,6 +166,20 @@ def test_weights_without_room_cost_no_result(here, small_disk, tmp_path):
     (line,) = [line for line in said.splitlines() if "weights" in line]
     assert "No space left on device" in line
     assert "the results stand without them" in line
+
+
+@pytest.mark.slow
+def test_mlflow_without_room_costs_a_warning(here, small_disk):
+    filler = fill(small_disk, 30 * PAGE)
+    code, printed, said = here(small_disk / "out", "--track")
+    assert code == 0, said
+    assert "2 cells run" in printed
+    (line,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert "MLflow" in line
+    assert "results and tables are complete without it" in line
+    assert len(numbers(small_disk / "out")) == 2
+    filler.unlink()
+    assert here(small_disk / "out")[0] == 0
 
 
 def test_a_read_only_disk_ends_in_one_line(here, small_disk):
