@@ -173,10 +173,13 @@ def check_writable(folder: Path) -> None:
     """Raise BadInput unless the folder can be written, or made; makes nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
+        why = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            why = errno.EROFS
         raise BadInput(
             "the output folder cannot be written",
             file=folder,
-            found=os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR),
+            found=os.strerror(why),
             hint="choose another with --out",
         )
 
