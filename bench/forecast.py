@@ -13,7 +13,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -99,13 +99,17 @@ def forecast(request: Request, device: str, seen: set[str]) -> Forecast:
     unknown: list[str] = []
     for name in dict.fromkeys(row.dataset for row in config.rows):
         try:
-            found = catalogue.locate(name, roots)
-            if found.root is None:
-                # Made in memory: a dry run leaves no stand-in in the cache.
-                datasets[name], folders[name] = standin(name, configs.dataset_config(name)), Path()
-                continue
-            folders[name] = catalogue.open_folder(name, roots, budget=request.budget, make=False)
-            datasets[name] = store.load(folders[name])
+            try:
+                folders[name] = catalogue.open_folder(
+                    name, roots, budget=request.budget, make=False
+                )
+            except BadInput:
+                if catalogue.locate(name, roots).root is not None:
+                    raise
+                # A dry run leaves no stand-in behind.
+                folders[name], datasets[name] = Path(), _in_memory(name)
+            else:
+                datasets[name] = store.load(folders[name])
         except BadInput as error:
             unknown.append(str(error))
     planned = plan(
@@ -123,13 +127,18 @@ def forecast(request: Request, device: str, seen: set[str]) -> Forecast:
         for key, cell in cells.items()
         if key not in seen and commands.wanted(results.get(cell), request)
     ]
-    seen |= cells.keys()
+    seen.update(cells)
     anew = request.redo != "missing"
     jobs = jobs_for(todo, folders, device, request.out, plugins=request.plugins, anew=anew)
     ahead = tuple(_ahead(job, datasets[job.cells[0].dataset]) for job in jobs)
     return Forecast(
         request.table, len(cells), len(cells) - len(todo), ahead, datasets, tuple(unknown)
     )
+
+
+@cache
+def _in_memory(name: str) -> Dataset:
+    return standin(name, configs.dataset_config(name))
 
 
 def _ahead(job: Job, dataset: Dataset) -> Ahead:
