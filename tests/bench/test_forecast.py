@@ -78,7 +78,7 @@ def test_a_dry_run_counts_what_is_stored_and_writes_nothing(job, tmp_path, monke
     )  # fmt: skip
     told = commands.dry_run([request, request], calibrate=False, say=said.append)
     assert told[0] == "table3: 4 cells, 0 stored, or in a table above, 4 to run in 4 jobs"
-    # 512 windows in batches of 256.
+    # 512 windows in batches of 32.
     steps = [line for line in told if "mct" in line]
     assert steps == ["  2 x pw3d-spin mct on the CPU: 16 steps, not measured"]
     assert "table3: 4 cells, 4 stored, or in a table above, 0 to run in 0 jobs" in told
