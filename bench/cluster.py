@@ -24,7 +24,7 @@ from bench import registry
 from bench.agreement import Agreement, of_code
 from bench.config import Strict, read
 from bench.contracts import BadInput
-from bench.processes import portable
+from bench.processes import portable, settle
 from bench.run import Tell
 from bench.seats import Died, Seats, Work
 
@@ -298,7 +298,6 @@ def _problem(agreed: Agreement, _tell: Tell) -> str | None:
 
 def _serve(work: Work, item: Any, topic: str) -> tuple[str, Any]:
     """What a worker does with one item."""
-    import torch
     from distributed import get_worker
 
     global _served
@@ -315,7 +314,7 @@ def _serve(work: Work, item: Any, topic: str) -> tuple[str, Any]:
             raise _Unwanted
         worker.log_event(topic, said)
 
-    torch.set_num_threads(1)
+    settle()
     try:
         return "done", work(item, tell)
     except Exception as error:

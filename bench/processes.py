@@ -15,6 +15,7 @@ from multiprocessing.context import SpawnProcess
 from threading import Lock, Thread
 from typing import Any
 
+from bench.machine import keep_memory
 from bench.run import Tell
 from bench.seats import Died, Work
 
@@ -114,9 +115,7 @@ def _serve(pipe: Connection, visible: str | None) -> None:
     Thread(target=_leave_with_parent, daemon=True).start()
     if visible is not None:
         os.environ[_VISIBLE] = visible
-    import torch
-
-    torch.set_num_threads(1)
+    settle()
     while True:
         try:
             work, item = pipe.recv()
@@ -127,6 +126,14 @@ def _serve(pipe: Connection, visible: str | None) -> None:
         except Exception as error:
             outcome = "raised", portable(error)
         pipe.send(outcome)
+
+
+def settle() -> None:
+    """What a process that computes cells begins with: one thread, and memory that it keeps."""
+    import torch
+
+    torch.set_num_threads(1)
+    keep_memory()
 
 
 def _leave_with_parent() -> None:

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from bench.contracts import BadInput
 from bench.data.clips import Dataset
 from bench.evaluation import evaluate
 from bench.protocols import Protocol, protocol
 from benchmarks import floors
-from benchmarks.measuring import Request, Row, alternate, apart, repeats, seconds_of
+from benchmarks.measuring import Request, Row, apart, in_turns, repeats, seconds_of
 from benchmarks.straightforward.evaluation import evaluate as evaluate_plainly
 from benchmarks.workloads import WORKLOADS, Workload, workload
 
 
 def measure(request: Request) -> list[Row]:
-    """The three sizes, each in a process of its own."""
-    return [row for name in WORKLOADS for row in apart(rates, 1, name, request)]
+    """The three sizes, each side in a process of its own."""
+    return [row for name in WORKLOADS for row in rates(name, request)]
 
 
 def rates(name: str, request: Request) -> list[Row]:
-    """Frames per second of one size, in this process.
+    """Frames per second of one size.
 
     The straightforward way scores the detections themselves in every evaluation, as the published
     one does; ours does so once for a dataset. A second row leaves that out of the comparison.
     """
     case = workload(name)
-    dataset = case.build()
-    frames = sum(clip.frames for clip in dataset.clips["test"])
-    turns = alternate(
-        {
-            side: _per_second(work, frames, request.seconds)
-            for side, work in both(case, dataset).items()
-        },
-        request.turns,
+    names = list(sides(case, case.build()))
+    turns = in_turns(
+        {side: partial(_measurement, side, name, request) for side in names}, request.turns
     )
-    floor = case.window.interval / floors.inference_floor(case, floors.peaks())
-    names = list(turns)
-    about = {"frames": frames, "clips": len(dataset.clips["test"])}
+    floor = case.window.interval / floors.inference_floor(case, apart(floors.peaks, 1))
+    clips = case.build().clips["test"]
+    about = {"frames": sum(clip.frames for clip in clips), "clips": len(clips)}
     return [
         Row(
             "evaluation",
@@ -55,7 +51,15 @@ def rates(name: str, request: Request) -> list[Row]:
     ]
 
 
-def both(case: Workload, dataset: Dataset) -> dict[str, Callable[[], object]]:
+def _measurement(side: str, name: str, request: Request) -> Callable[[], float]:
+    """What measures the frames per second of a side, in the process of that side."""
+    case = workload(name)
+    dataset = case.build()
+    frames = sum(clip.frames for clip in dataset.clips["test"])
+    return _per_second(sides(case, dataset)[side], frames, request.seconds)
+
+
+def sides(case: Workload, dataset: Dataset) -> dict[str, Callable[[], object]]:
     """One evaluation of the test split: ours, the straightforward way, and less than that."""
     used = protocol("deciwatch")
     if not isinstance(used, Protocol):

@@ -7,8 +7,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -136,13 +137,13 @@ def apart(work: Callable[_P, _R], threads: int = 1, /, *args: _P.args, **kwargs:
 
 
 @contextmanager
-def pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
-    """New processes with so many threads each."""
+def pool(workers: int, threads: int, *, settled: bool = False) -> Iterator[ProcessPoolExecutor]:
+    """New processes with so many threads each; settled: as those that compute cells."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     try:
         with ProcessPoolExecutor(
-            workers, get_context("spawn"), initializer=_start, initargs=(threads,)
+            workers, get_context("spawn"), initializer=_start, initargs=(threads, settled)
         ) as executor:
             yield executor
     finally:
@@ -153,7 +154,45 @@ def pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
-def _start(threads: int) -> None:
+def in_turns(
+    sides: Mapping[str, Callable[[], Callable[[], float]]], turns: int
+) -> dict[str, tuple[float, ...]]:
+    """What each side measured, turn by turn, each in a process of its own with one thread.
+
+    sides: by name, what makes the measurement of a turn there, a function of a module or a partial
+    of one; the first is ours, in a process like those that compute cells.
+    """
+    with ExitStack() as processes:
+        asked: dict[str, Callable[[], float]] = {}
+        for name, make in sides.items():
+            process = processes.enter_context(pool(1, 1, settled=not asked))
+            asked[name] = partial(_turn_in, process)
+            # Everything is made before the first turn.
+            process.submit(_made, make).result()
+        return alternate(asked, turns)
+
+
+def _turn_in(process: ProcessPoolExecutor) -> float:
+    return process.submit(_turn).result()
+
+
+# In a process of a side: what it measures.
+_measurement: list[Callable[[], float]] = []
+
+
+def _made(make: Callable[[], Callable[[], float]]) -> None:
+    _measurement[:] = [make()]
+
+
+def _turn() -> float:
+    return _measurement[0]()
+
+
+def _start(threads: int, settled: bool) -> None:
     import torch
 
+    from bench.processes import settle
+
+    if settled:
+        settle()
     torch.set_num_threads(threads)

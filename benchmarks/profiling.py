@@ -38,19 +38,19 @@ def _table(what: str, name: str, device: str) -> str:
 
 def _training(side: str) -> Callable[[str, str], Callable[[], object]]:
     def prepare(name: str, device: str) -> Callable[[], object]:
-        from benchmarks.training import both
+        from benchmarks.training import side_of
 
-        steps = both(workload(name), device)[side]
+        steps = side_of(side, workload(name), device)
         return lambda: steps(2)
 
     return prepare
 
 
 def _evaluation(name: str, _device: str) -> Callable[[], object]:
-    from benchmarks.evaluating import both
+    from benchmarks.evaluating import sides
 
     case = workload(name)
-    return both(case, case.build())["ours"]
+    return sides(case, case.build())["ours"]
 
 
 _WORK = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from bench.config import Training
@@ -10,7 +11,7 @@ from bench.data.clips import Dataset
 from bench.data.windows import Windows
 from bench.training import train
 from benchmarks import floors
-from benchmarks.measuring import Request, Row, alternate, apart, repeats, seconds_of
+from benchmarks.measuring import Request, Row, apart, in_turns, repeats, seconds_of
 from benchmarks.straightforward import training as straightforward
 from benchmarks.workloads import WORKLOADS, Workload, workload
 
@@ -24,24 +25,26 @@ Steps = Callable[[int], object]
 
 
 def measure(request: Request) -> list[Row]:
-    """The three sizes, each in a process of its own."""
-    return [apart(rates, 1, name, request) for name in WORKLOADS]
+    """The three sizes, each side in a process of its own."""
+    return [rates(name, request) for name in WORKLOADS]
 
 
 def rates(
     name: str, request: Request, arithmetic: floors.Arithmetic = "float32", **settings: Any
 ) -> Row:
-    """Windows per second of one size, in this process.
+    """Windows per second of one size.
 
     arithmetic: whose peak is the floor's; settings: of ours, as in `ours`.
     """
     case = workload(name)
-    sides = {
-        side: _per_second(steps, case.training.batch, request.seconds)
-        for side, steps in both(case, request.device, **settings).items()
-    }
-    turns = alternate(sides, request.turns)
-    peak = floors.peaks(request.device, arithmetic)
+    turns = in_turns(
+        {
+            side: partial(_measurement, side, name, request, settings if side == "ours" else {})
+            for side in ("ours", "straightforward")
+        },
+        request.turns,
+    )
+    peak = apart(floors.peaks, 1, request.device, arithmetic)
     return Row(
         benchmark="training",
         case=case.title,
@@ -57,16 +60,24 @@ def rates(
     )
 
 
-def both(case: Workload, device: str = "cpu", **settings: Any) -> dict[str, Steps]:
-    """Ours and the straightforward way, each as a function that makes so many steps.
+def _measurement(
+    side: str, name: str, request: Request, settings: Mapping[str, Any]
+) -> Callable[[], float]:
+    """What measures the windows per second of a side, in the process of that side."""
+    case = workload(name)
+    steps = side_of(side, case, request.device, **settings)
+    return _per_second(steps, case.training.batch, request.seconds)
+
+
+def side_of(side: str, case: Workload, device: str = "cpu", **settings: Any) -> Steps:
+    """Ours or the straightforward way, as a function that makes so many steps.
 
     settings: of ours, as in `ours`.
     """
     dataset = case.build()
-    return {
-        "ours": ours(case, dataset, device, **settings),
-        "straightforward": plainly(case, dataset, device),
-    }
+    if side == "ours":
+        return ours(case, dataset, device, **settings)
+    return plainly(case, dataset, device)
 
 
 def ours(case: Workload, dataset: Dataset, device: str = "cpu", **settings: Any) -> Steps:

@@ -140,7 +140,7 @@ class MixSynthAttention(nn.Module):
         width, bias = options.width, options.bias
         shared = (options.gate, options.gate_ratio, bias, options.dead_weights)
         self.temporal: nn.Module | None = None
-        self.spatial: nn.Module | None = None
+        self.spatial: SyntheticAttention | None = None
         self.branch_weights: BranchWeights | None = None
         if options.attention == "vanilla":
             self.temporal = VanillaAttention(width, bias)
@@ -165,7 +165,7 @@ class MixSynthAttention(nn.Module):
         if self.temporal is not None:
             branches.append(self.temporal(x))
         if self.spatial is not None:
-            branches.append(self.spatial(x.mT).mT)
+            branches.append(self.spatial.along(x) if self.training else self.spatial(x.mT).mT)
         if self.branch_weights is not None:
             branches = [self.branch_weights(*branches)]
         output: Tensor = self.output(sum(branches[1:], start=branches[0]))

@@ -58,7 +58,7 @@ def test_training() -> None:
 
 def test_evaluation() -> None:
     dataset = PW3D.build()
-    work = evaluating.both(PW3D, dataset)
+    work = evaluating.sides(PW3D, dataset)
     check(3.5, work["ours"], work["straightforward"])
 
 
@@ -67,8 +67,8 @@ def test_merging_windows() -> None:
     starts = np.arange(60) * window.interval
     windows = torch.randn(len(starts), window.frames, window.pose)
     frames = int(starts[-1]) + window.frames
-    torch.testing.assert_close(merge(windows, starts, frames), merged(windows, window))
-    check(8, lambda: merge(windows, starts, frames), lambda: merged(windows, window))
+    torch.testing.assert_close(merge([windows], starts, frames), merged(windows, window))
+    check(8, lambda: merge([windows], starts, frames), lambda: merged(windows, window))
 
 
 def test_alignment() -> None:
