@@ -119,7 +119,7 @@ def faults():
 def used():
     before = faults()
     for _ in range(20):
-        torch.empty(4_000_000).fill_(1)
+        torch.empty(16_000_000).fill_(1)
     return faults() - before
 
 used()
