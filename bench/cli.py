@@ -12,6 +12,7 @@ from bench.cli_cost import cost
 from bench.cli_run import ablate, audit, report, run, sweep, tables
 from bench.cli_show import show
 from bench.cli_time import time_methods
+from bench.cli_track import export, mlflow
 
 
 class _Group(click.Group):
@@ -103,7 +104,19 @@ def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None
         click.echo(line)
 
 
-for command in (run, report, ablate, sweep, tables, audit, cost, time_methods, show):
+for command in (
+    run,
+    report,
+    ablate,
+    sweep,
+    tables,
+    audit,
+    cost,
+    time_methods,
+    show,
+    export,
+    mlflow,
+):
     main.add_command(command)
 
 

@@ -166,7 +166,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         )
         table = plan.drawn([*kept, *fresh], run)
         files = report.write(table, request.out)
-        log.artifacts(files)
+        log.table()
     failed = sum(result.status == "failed" for result in (*kept, *fresh))
     return Outcome(table, tuple(files), tuple(log.warnings), failed)
 
@@ -185,7 +185,7 @@ class _Untracked:
     def log(self, result: Result) -> None:
         """Nothing."""
 
-    def artifacts(self, paths: Sequence[Path]) -> None:
+    def table(self) -> None:
         """Nothing."""
 
 
