@@ -13,6 +13,7 @@ from bench.cli_run import ablate, audit, report, run, sweep, tables
 from bench.cli_show import show
 from bench.cli_time import time_methods
 from bench.cli_track import export, mlflow
+from bench.cli_tune import tune
 
 
 class _Group(click.Group):
@@ -116,6 +117,7 @@ for command in (
     show,
     export,
     mlflow,
+    tune,
 ):
     main.add_command(command)
 

@@ -45,6 +45,7 @@ _of_tables = _together(
     options.checkpoints,
     click.option("--by", type=click.Choice(("action",)), help="A column for each action besides."),
     options.selection,
+    options.tuned,
     options.data,
     options.device,
     options.plugin,
@@ -90,6 +91,8 @@ def _tables(table: str, given: dict[str, Any]) -> None:
     from bench.config import table_names
 
     long_form = given.pop("long_form")
+    if given["tuned"] == options.USUAL_TUNED:
+        given["tuned"] = given["out"] / "presets"
     names = table_names() if table == "all" else [table]
     requests = [Request(table=name, command=_redrawing(name), **given) for name in names]
     if table == "all":

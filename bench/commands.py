@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench import config as configs
-from bench import registry
+from bench import registry, tuned
 from bench.config import Column, Selection, TableConfig
 from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.results import Cell, Result, Results, check_writable
@@ -44,7 +44,8 @@ class Progress(Protocol):
 class Request:
     """What a user asked for; the defaults are the command line's.
 
-    config: the table itself, where no file in tables/ holds it.
+    config: the table itself, where no file in tables/ holds it; tuned: a file or folder of tuned
+    presets.
     """
 
     table: str
@@ -64,6 +65,7 @@ class Request:
     out: Path = Path("out")
     checkpoints: tuple[Path, ...] = ()
     by: Literal["action"] | None = None
+    tuned: Path | None = None
     compute: bool = True
     track: bool = True
     command: str = ""
@@ -112,6 +114,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         budget=request.budget,
         seeds=request.seeds,
         selection=request.selection,
+        found=ready.tuned,
     )
     if not planned:
         why = "".join(f"; {said}" for said in ready.missing.values())
@@ -202,6 +205,7 @@ class _Ready:
     missing: dict[str, str]
     device: str
     published: list[Foreign]
+    tuned: tuned.Found
 
 
 def _ready(request: Request, progress: Progress) -> _Ready:
@@ -214,6 +218,7 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     from bench.report.actions import check_actions
 
     config, published = configured(request)
+    found = tuned.load(request.tuned) if request.tuned else {}
     check_writable(request.out)
     device = device_named(request.device)
     roots = catalogue.data_roots(request.data)
@@ -239,7 +244,10 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     if request.by:
         for name, dataset in datasets.items():
             check_actions(name, (clip.recording for clip in dataset.clips["test"]))
-    return _Ready(config, datasets, folders, missing, device, published)
+    if found:
+        known = {name: dataset.fingerprint for name, dataset in datasets.items()}
+        config = tuned.noted(config, found, known)
+    return _Ready(config, datasets, folders, missing, device, published, found)
 
 
 def that_fit(requests: Sequence[Request]) -> tuple[list[Request], list[str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from bench import registry
+from bench import registry, tuned
 from bench.config import (
     Budget,
     Column,
@@ -114,10 +115,12 @@ def plan(
     budget: str,
     seeds: int | None = None,
     selection: Selection = "validation",
+    found: tuned.Found = MappingProxyType({}),
 ) -> list[Planned]:
     """The cells of a table with their places, row by row, in the order of its columns.
 
-    datasets: by name, those that could be opened. A method that draws no random number gets one
+    datasets: by name, those that could be opened; found: tuned presets, which stand in place of
+    the budget's where a column does not name its own. A method that draws no random number gets one
     cell, every other one cell for each seed. Two places may hold the same cell. BadInput for
     options a method does not have, and for a test clip that is too short for the protocol.
     """
@@ -129,7 +132,15 @@ def plan(
         for column_number, column in enumerate(config.columns)
         if not column.quoted
         for cell in _cells(
-            config, row, column, datasets[row.dataset], budget, limits, seeds, selection
+            config,
+            row,
+            column,
+            datasets[row.dataset],
+            budget,
+            limits,
+            seeds,
+            selection,
+            found,
         )
     ]
 
@@ -155,11 +166,15 @@ def _cells(
     limits: Budget,
     seeds: int | None,
     selection: Selection,
+    found: tuned.Found,
 ) -> list[Cell]:
     method = column.method
     cls = registry.method_class(method)
     name = preset_name(column, budget)
     preset = method_config(method).presets[name].on(dataset.name)
+    better = tuned.of(found, column, dataset.name)
+    if better is not None:
+        name, preset = tuned.PRESET, better.on(preset)
     used = protocol(config.protocol_of(row))
     trained = registry.kind(method) == "trainable" and not column.weights
     training = None

@@ -18,7 +18,7 @@ from bench.contracts import BadInput, Choice, Real, Search, Tunable, Whole
 from bench.results import Cell
 
 if TYPE_CHECKING:
-    from optuna import Trial
+    from optuna.trial import BaseTrial
 
 TRAINING = "training."
 
@@ -114,7 +114,7 @@ def applied(cell: Cell, values: Mapping[str, Any]) -> Cell:
     return replace(cell, options=resolved, training=training)
 
 
-def drawn(space: Space, base: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+def drawn(space: Space, base: Mapping[str, Any], trial: BaseTrial) -> dict[str, Any]:
     """A value for each entry whose condition holds; base: what is said where none is drawn."""
     values: dict[str, Any] = {}
     for name, entry in space.entries.items():

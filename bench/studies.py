@@ -13,15 +13,17 @@ import math
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, BruteForceSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -37,10 +39,15 @@ from bench.trying import Ground, Measured
 # Trials before the sampler learns from what it has seen, and before the pruner ends any.
 START_TRIALS, START_PRUNING = 8, 4
 
+EXHAUSTIVE = "every configuration once"
+"""What the sampler is called that tries all there is."""
+
 # Seconds in which a trial has said who computes it.
 _INTRODUCED = 60
 
 _FAILURES = (*FOREIGN_ERRORS, BadInput, MemoryError)
+Direction = Literal["minimize", "maximize"]
+
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -70,10 +77,21 @@ class Plan:
         return f"{self.base.method}_{self.base.dataset}_{objectives}_{digest[:12]}"
 
     @property
-    def directions(self) -> list[str]:
-        """Optuna's word for which way each objective is better."""
-        better = [metric_info(metric).better for metric in self.objectives]
-        return ["minimize" if way == "lower" else "maximize" for way in better]
+    def directions(self) -> dict[str, Direction]:
+        """Which way each objective is better, in Optuna's words."""
+        better = {metric: metric_info(metric).better for metric in self.objectives}
+        return {m: "minimize" if way == "lower" else "maximize" for m, way in better.items()}
+
+    @property
+    def sign(self) -> int:
+        """1 where a lower leading objective is better, -1 where a higher one is."""
+        return 1 if metric_info(self.objectives[0]).better == "lower" else -1
+
+    @property
+    def windows(self) -> int:
+        """How many windows a trial is trained on, at most."""
+        training = self.base.training
+        return int(training["windows"] if training else self.base.limits["fit_windows"])
 
     @property
     def prunes(self) -> bool:
@@ -114,16 +132,17 @@ class Final:
 def load(order: Order) -> optuna.Study:
     """The study of an order, made when it is not there, the base itself its first trial."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # Sampling of conditional spaces, and names of objectives, have been so for years.
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
     plan = order.plan
-    study = optuna.create_study(
+    return optuna.create_study(
         storage=open_storage(order.storage),
         study_name=plan.name,
-        directions=plan.directions,
+        directions=list(plan.directions.values()),
         sampler=_Numbered(plan, order.trials),
         pruner=pruner(plan),
         load_if_exists=True,
     )
-    return study
 
 
 def prepare(study: optuna.Study, plan: Plan) -> None:
@@ -152,7 +171,7 @@ def said_of(plan: Plan, trials: int) -> dict[str, str]:
     """Sampler and pruner in words."""
     few = plan.space.points
     sampler = (
-        "every configuration once"
+        EXHAUSTIVE
         if few is not None and few <= trials
         else f"TPE, multivariate, after {START_TRIALS} random trials; the preset first"
     )
@@ -181,9 +200,7 @@ class _Numbered(BaseSampler):
         seed = seed_for(self._plan.name, self._plan.seed, "sampler", place) % 2**32
         if self._exhausts:
             return BruteForceSampler(seed=seed)
-        return TPESampler(
-            n_startup_trials=START_TRIALS, multivariate=True, group=True, seed=seed
-        )
+        return TPESampler(n_startup_trials=START_TRIALS, multivariate=True, group=True, seed=seed)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         self._now = self._made(_place(study, trial.number))
@@ -215,7 +232,7 @@ class _Numbered(BaseSampler):
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count, by number: those at work and those that came to an end of their own."""
+    """The trials that count, by number: those at work, and those that ended by themselves."""
     return [
         trial
         for trial in study.get_trials(deepcopy=False)
@@ -252,16 +269,23 @@ def settle(study: optuna.Study) -> int:
     return gone
 
 
+def lacks(study: optuna.Study, order: Order) -> bool:
+    """Whether another trial is to begin."""
+    points = order.plan.space.points
+    wanted = order.trials if points is None else min(order.trials, points)
+    return len(counted(study)) < wanted and time.time() < order.deadline
+
+
 def work(order: Order, told: Callable[[FrozenTrial], None] = lambda _trial: None) -> None:
     """Compute trials until as many count as were asked for, or the time is over.
 
     told: called with each trial when it is over.
     """
-    ground = _ground(order)
     study = load(order)
-    points = order.plan.space.points
-    wanted = order.trials if points is None else min(order.trials, points)
-    while len(counted(study)) < wanted and time.time() < order.deadline:
+    if not lacks(study, order):
+        return
+    ground = _ground(order)
+    while lacks(study, order):
         study.optimize(
             lambda trial: _objective(trial, order, ground),
             n_trials=1,
@@ -281,7 +305,7 @@ def finals(
     ground = _ground(order)
     for task in todo:
         try:
-            measured = ground.measure(task.cell, task.seed)
+            measured = ground.measure(task.cell, f"{order.plan.seed} final {task.seed}")
             said: dict[str, Any] = asdict(measured)
         except _FAILURES as error:
             said = {"error": _line(error)}
@@ -356,7 +380,7 @@ def _line(error: BaseException) -> str:
 
 
 def _host() -> str:
-    """This machine, without its name."""
+    """A name for this machine that does not tell its own."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:12]
 
 

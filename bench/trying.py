@@ -17,7 +17,7 @@ from bench import registry
 from bench.config import Training
 from bench.cost import cost
 from bench.data import store
-from bench.data.clips import Dataset
+from bench.data.clips import Clip, Dataset, Split
 from bench.protocols import protocol
 from bench.results import Cell
 from bench.seeds import seed_for
@@ -44,7 +44,11 @@ class Measured:
 def sealed(dataset: Dataset) -> Dataset:
     """The dataset with validation in place of its test split."""
     validation = dataset.clips["validation"]
-    clips = {"train": dataset.clips["train"], "validation": validation, "test": validation}
+    clips: dict[Split, tuple[Clip, ...]] = {
+        "train": dataset.clips["train"],
+        "validation": validation,
+        "test": validation,
+    }
     return replace(dataset, clips=clips)
 
 
@@ -65,11 +69,13 @@ class Ground:
         self._train = samples(self._dataset, "train", self.geometry, device, **most, **sight)
         self._validation = samples(self._dataset, "validation", self.geometry, device, **sight)
 
-    def measure(self, cell: Cell, seed: int, look: Look = lambda _seen, _error: None) -> Measured:
+    def measure(
+        self, cell: Cell, seed: object, look: Look = lambda _seen, _error: None
+    ) -> Measured:
         """Train or fit, then score the validation clips.
 
-        seed: a number; what is drawn from it shares nothing with the seeds of tables. look: may
-        raise to end a trial early. Raises what a method or its training raises.
+        seed: anything with a name; what is drawn from it shares nothing with the seeds of tables.
+        look: may raise to end a trial early. Raises what a method or its training raises.
         """
         began = time.perf_counter()
         axes = (cell.dataset, cell.method, "tuning", seed)
@@ -122,4 +128,3 @@ class Ground:
             progress=progress,
         )
         return seen
-
