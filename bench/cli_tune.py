@@ -34,6 +34,11 @@ from bench import options
     type=click.IntRange(1),
     help="That a trial is trained on, of every method. Default: the budget's.",
 )
+@click.option(
+    "--clips",
+    type=click.IntRange(1),
+    help="Validation clips that are scored, evenly spread. Default: all (`smoke`: some).",
+)
 @options.budget("How long a trial is trained, and the preset that tuning starts from.")
 @click.option("--preset", help="Another preset to start from.")
 @click.option(

@@ -94,7 +94,7 @@ def record(
 def save(said: Mapping[str, Any], out: Path) -> Path:
     """Write a record to OUT/tuning/STUDY.json."""
     path = out / "tuning" / f"{said['study']}.json"
-    text = json.dumps(said, indent=1, sort_keys=True)
+    text = json.dumps(said, indent=1)
     write_whole(path, text, what="the record of a study", hint="the same command writes it again")
     return path
 
@@ -167,7 +167,9 @@ def summary(said: Mapping[str, Any]) -> list[str]:
         return [*lines, "  no configuration could be measured: no preset is written"]
     lines.append(f"  best: {chosen['label']}, {shown(chosen['values'])} on validation")
     if chosen["preset_values"]:
-        lines.append(f"  {said['base']['preset']}, untuned: {shown(chosen['preset_values'])}")
+        lines.append(
+            f"  preset {said['base']['preset']}, untuned: {shown(chosen['preset_values'])}"
+        )
     return lines
 
 

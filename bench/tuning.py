@@ -49,6 +49,8 @@ class Asked:
     """What a user asked for; the defaults are the command line's.
 
     methods: none for all that can be tuned; windows: of each trial, None for the budget's;
+    clips: of validation that are scored, evenly spread, None for the budget's, which is all but in
+    `smoke`;
     timeout: seconds after which no trial of a study begins.
     """
 
@@ -56,6 +58,7 @@ class Asked:
     datasets: tuple[str, ...] = ("h36m-fcn",)
     trials: int = 50
     windows: int | None = None
+    clips: int | None = None
     budget: str = "quick"
     preset: str | None = None
     objectives: tuple[str, ...] | None = None
@@ -84,8 +87,15 @@ class Tuning:
 
     @property
     def lines(self) -> list[str]:
-        """What came of it."""
-        return outcomes.summary(self.record)
+        """What came of it; of several objectives the Pareto front."""
+        lines = outcomes.summary(self.record)
+        if len(self.record["objectives"]) > 1:
+            from bench.report import pareto
+
+            lines += [
+                f"  {line}" for line in (pareto.caption(self.record), *pareto.lines(self.record))
+            ]
+        return lines
 
 
 def tune(asked: Asked, say: Say) -> list[Tuning]:
@@ -160,6 +170,8 @@ def base_cell(asked: Asked, method: str, dataset: Dataset) -> Cell:
     check_task(config)
     (place,) = plan(config, {dataset.name: dataset}, budget=asked.budget, seeds=1)
     cell = place.cell
+    if asked.clips is not None:
+        cell = replace(cell, limits={**cell.limits, "test_clips": asked.clips})
     windows = asked.windows or _windows(asked.budget, dataset.standin)
     if cell.training is None:
         return replace(cell, limits={**cell.limits, "fit_windows": windows})
@@ -205,11 +217,8 @@ def _tuned(
     studies.prepare(study, plan)
     earlier = len(studies.finished(study))
     say(f"{plan.name}: {asked.trials} trials, {earlier} from earlier ({masked(storage)})")
-    with (
-        Tracker(asked.out, outcomes.experiment(dataset.name))
-        if asked.track
-        else _Untracked() as tracker
-    ):
+    copied = Tracker(asked.out, outcomes.experiment(dataset.name)) if asked.track else None
+    with copied or _Untracked() as tracker:
         about = outcomes.as_study(plan, dataset, asked.budget, asked.trials)
 
         def told(trial: FrozenTrial) -> None:
@@ -227,6 +236,10 @@ def _tuned(
     record = outcomes.record(study, plan, tasks, dataset, asked.trials, device)
     files = [outcomes.save(record, asked.out)]
     preset = outcomes.preset(record, plan, asked.budget)
+    if len(plan.objectives) > 1:
+        from bench.report import pareto
+
+        files += pareto.draw(record, asked.out / "tuning")
     if preset is not None:
         files.append(tuned.save(asked.out, plan.base.method, dataset.name, preset))
     return Tuning(record, tuple(files), tuple(tracker.warnings))
