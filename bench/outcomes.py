@@ -38,8 +38,10 @@ def finals(study: optuna.Study, plan: Plan, most: int, seeds: int) -> list[Final
     """The best configurations and the preset, each to be trained under several seeds.
 
     A method that draws no random number would come to the same again: of such a one only the
-    preset is computed, where no trial was of it.
+    preset is computed, where no trial was of it. None without any trial.
     """
+    if not studies.finished(study):
+        return []
     trained = plan.base.training is not None
     ranked = _ranked(study, plan)
     cells = {_label(trial): _cell(trial, plan) for trial in ranked[:most] if trained}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,6 +33,7 @@ def open_storage(place: str) -> BaseStorage:
             file.parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(JournalFileBackend(str(file)))
         # Optuna and SQLAlchemy would ask for another driver than the extra `tune` installs.
+        warnings.filterwarnings("ignore", category=ExperimentalWarning)
         url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", place)
         return RDBStorage(url, heartbeat_interval=_HEARTBEAT, grace_period=_GRACE)
     except ImportError as error:

@@ -161,7 +161,7 @@ def prepare(study: optuna.Study, plan: Plan) -> None:
 
 
 def pruner(plan: Plan) -> BasePruner:
-    """What ends a trial early: it is worse than the median of the others at the same look."""
+    """What ends a trial early: it is worse than the median of complete ones at the same look."""
     if not plan.prunes:
         return NopPruner()
     return MedianPruner(n_startup_trials=START_PRUNING, n_warmup_steps=0)
@@ -176,8 +176,8 @@ def said_of(plan: Plan, trials: int) -> dict[str, str]:
         else f"TPE, multivariate, after {START_TRIALS} random trials; the preset first"
     )
     pruned = (
-        f"ended at a look at validation where the error is above the median of the trials before, "
-        f"once {START_PRUNING} are complete"
+        f"ended at a look at validation where the error is above the median of complete trials, "
+        f"once there are {START_PRUNING}"
         if plan.prunes
         else "none: " + ("several objectives" if plan.base.training else "nothing is trained")
     )

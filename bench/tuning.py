@@ -173,13 +173,13 @@ def base_cell(asked: Asked, method: str, dataset: Dataset) -> Cell:
     if asked.clips is not None:
         cell = replace(cell, limits={**cell.limits, "test_clips": asked.clips})
     windows = asked.windows or _windows(asked.budget, dataset.standin)
-    if cell.training is None:
-        return replace(cell, limits={**cell.limits, "fit_windows": windows})
     if windows is None:
         raise BadInput(
             f"the budget {asked.budget} does not say how many windows a trial has",
             hint="give every trial the same with --windows",
         )
+    if cell.training is None:
+        return replace(cell, limits={**cell.limits, "fit_windows": windows})
     return replace(cell, training={**cell.training, "windows": windows, "epochs": None})
 
 
