@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -33,7 +34,6 @@ from bench.results import Cell, check_writable
 from bench.storages import masked, open_storage, usual
 from bench.studies import Final, Order
 from bench.tracking import Tracker
-from bench.trials import Study, Trial
 from bench.trying import sealed
 
 Say = Callable[[str], None]
@@ -218,15 +218,17 @@ def _tuned(
     earlier = len(studies.finished(study))
     say(f"{plan.name}: {asked.trials} trials, {earlier} from earlier ({masked(storage)})")
     copied = Tracker(asked.out, outcomes.experiment(dataset.name)) if asked.track else None
-    with copied or _Untracked() as tracker:
+    with copied or nullcontext() as tracker:
         about = outcomes.as_study(plan, dataset, asked.budget, asked.trials)
 
         def told(trial: FrozenTrial) -> None:
             say(outcomes.line(trial, study, plan, asked.trials))
-            tracker.trial(about, outcomes.as_trial(trial, plan, device))
+            if tracker is not None:
+                tracker.trial(about, outcomes.as_trial(trial, plan, device))
 
-        for trial in studies.finished(study):
-            tracker.trial(about, outcomes.as_trial(trial, plan, device))
+        if tracker is not None:
+            for trial in studies.finished(study):
+                tracker.trial(about, outcomes.as_trial(trial, plan, device))
         _work(order, study, asked.workers, told)
         tasks = outcomes.finals(study, plan, asked.finalists, asked.seeds)
         if asked.workers == 1:
@@ -242,7 +244,7 @@ def _tuned(
         files += pareto.draw(record, asked.out / "tuning")
     if preset is not None:
         files.append(tuned.save(asked.out, plan.base.method, dataset.name, preset))
-    return Tuning(record, tuple(files), tuple(tracker.warnings))
+    return Tuning(record, tuple(files), tuple(tracker.warnings if tracker else ()))
 
 
 def _work(
@@ -345,18 +347,3 @@ def _alone(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 def _leave_with(parent: Any) -> None:
     parent.join()
     os._exit(1)
-
-
-class _Untracked:
-    """Stands where MLflow would, and does nothing."""
-
-    warnings: tuple[str, ...] = ()
-
-    def __enter__(self) -> _Untracked:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def trial(self, study: Study, trial: Trial) -> None:
-        """Nothing."""
