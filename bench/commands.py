@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,14 +15,17 @@ from bench import config as configs
 from bench import registry, tuned
 from bench.config import Column, Selection, TableConfig
 from bench.contracts import FOREIGN_ERRORS, BadInput
+from bench.files import sweep
 from bench.results import Cell, Result, Results, check_writable
 
 if TYPE_CHECKING:
     from bench.checkpoints import Foreign
+    from bench.cluster import Cluster
     from bench.data.clips import Dataset
     from bench.report.table import Table
 
 Redo = Literal["missing", "failed", "all"]
+Engine = Literal["local", "dask"]
 
 
 class Progress(Protocol):
@@ -61,6 +65,8 @@ class Request:
     metrics: tuple[str, ...] | None = None
     selection: Selection = "validation"
     workers: int | None = None
+    engine: Engine = "local"
+    scheduler: str | None = None
     plugins: tuple[Path, ...] = ()
     out: Path = Path("out")
     checkpoints: tuple[Path, ...] = ()
@@ -106,6 +112,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     from bench.plan import plan as planned_cells
     from bench.report.table import Run
     from bench.run import jobs_for
+    from bench.sharing import Share
     from bench.tracking import Tracker
 
     planned = planned_cells(
@@ -132,37 +139,47 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         _check_builds(plan.cells, ready.datasets)
     results = Results(request.out)
     if request.compute:
+        _tidy(request.out)
         _keep(ready.published, plan.cells, request)
         plans.save(plan, request.out)
     began = time.perf_counter()
-    stored = {cell.key: results.get(cell) for cell in plan.cells}
-    todo = [cell for cell in plan.cells if _wanted(stored[cell.key], request)]
+    # Before what is stored is read: whatever changes from here on was done by others.
+    stamps = {cell.key: results.stamp(cell) for cell in plan.cells}
+    stored = {cell.key: results.get(cell, progress.say) for cell in plan.cells}
+    todo = [cell for cell in plan.cells if wanted(stored[cell.key], request)]
     again = {cell.key for cell in todo}
     kept = [result for key, result in stored.items() if result and key not in again]
     fresh: list[Result] = []
+    workers = _workers(request, progress, any_work=bool(todo))
     jobs = jobs_for(
         todo,
         ready.folders,
-        ready.device,
+        ready.device if isinstance(workers, int) else workers.device(request.device),
         request.out,
         plugins=request.plugins,
         anew=request.redo != "missing",
     )
     progress.begin(len(todo), len(kept), plan.names)
     tracker = Tracker(request.out, request.table) if request.track else None
-    computed = run_jobs(jobs, workers=_workers(request), tell=progress.tell)
+    share = Share(results, stamps, progress.say)
+    computed = share.computed(jobs, partial(run_jobs, workers=workers, tell=progress.tell))
     # Closing stops the workers at once when anything here is interrupted.
     with tracker or _Untracked() as log, closing(computed):
         for result in kept:
             log.log(result)
-        for result in computed:
-            results.put(result)
-            fresh.append(result)
-            progress.done(result)
-            log.log(result)
+        try:
+            for result in computed:
+                fresh.append(result)
+                progress.done(result)
+                for line in result.provenance.get("warnings", ()):
+                    progress.say(line)
+                log.log(result)
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"{len(fresh)} of {len(todo)} cells are done")
+            raise
         run = Run(
-            computed=len(fresh),
-            earlier=len(kept),
+            computed=len(fresh) - share.others,
+            earlier=len(kept) + share.others,
             seconds=time.perf_counter() - began,
             command=request.command,
             folder=request.out,
@@ -172,6 +189,12 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         log.table()
     failed = sum(result.status == "failed" for result in (*kept, *fresh))
     return Outcome(table, tuple(files), tuple(log.warnings), failed)
+
+
+def _tidy(out: Path) -> None:
+    """Delete what killed commands left half-written in an output folder."""
+    for folder in (out, *(out / name for name in ("plans", "results", "unfinished", "weights"))):
+        sweep(folder)
 
 
 class _Untracked:
@@ -219,8 +242,10 @@ def _ready(request: Request, progress: Progress) -> _Ready:
 
     config, published = configured(request)
     found = tuned.load(request.tuned) if request.tuned else {}
+    _check_engine(request)
     check_writable(request.out)
-    device = device_named(request.device)
+    # On a cluster it is the workers that need the device.
+    device = device_named("auto" if request.engine == "dask" else request.device)
     roots = catalogue.data_roots(request.data)
     folders: dict[str, Path] = {}
     missing: dict[str, str] = {}
@@ -418,7 +443,8 @@ def _check_metrics(config: TableConfig) -> None:
                 )
 
 
-def _wanted(stored: Result | None, request: Request) -> bool:
+def wanted(stored: Result | None, request: Request) -> bool:
+    """Whether a request computes a cell of which this much is stored."""
     if not request.compute:
         return False
     if stored is None or request.redo == "all":
@@ -426,7 +452,44 @@ def _wanted(stored: Result | None, request: Request) -> bool:
     return request.redo == "failed" and stored.status == "failed"
 
 
-def _workers(request: Request) -> int:
+def _workers(request: Request, progress: Progress, *, any_work: bool) -> int | Cluster:
+    """How many processes of this machine do the work, or the cluster that does it."""
+    if request.engine == "dask" and any_work:
+        from bench.cluster import connected
+
+        return replace(connected(request.scheduler or ""), say=progress.say)
     if request.workers is not None:
         return request.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def dry_run(
+    requests: Sequence[Request], *, calibrate: bool, say: Callable[[str], None]
+) -> list[str]:
+    """What requests would compute and how long that would take, in lines; nothing is written.
+
+    Trained cells are taken to need what `device` says, whether or not it is on this machine.
+    calibrate: measure on this machine what no stored result tells; say: receives progress.
+    """
+    from bench import forecast
+
+    seen: set[str] = set()
+    told = []
+    for request in requests:
+        asked = "cuda:0" if request.device == "cuda" and not calibrate else ""
+        device = asked or device_named(request.device)
+        told.append(forecast.forecast(request, device, seen))
+    known = forecast.measured(requests[0].out)
+    if calibrate:
+        known = forecast.calibrated(known, told, say)
+    counts = {1, 2, 4, 8, 16, 32, requests[0].workers or 1}
+    return forecast.lines(told, known, sorted(counts))
+
+
+def _check_engine(request: Request) -> None:
+    """Raise BadInput unless it is said which cluster computes."""
+    if (request.engine == "dask") != (request.scheduler is not None):
+        raise BadInput(
+            "a cluster needs both --engine dask and --scheduler",
+            hint="--scheduler tcp://HOST:PORT, or a file: see docs/cluster.md",
+        )

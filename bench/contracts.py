@@ -7,7 +7,7 @@ of history, F frames of future, J joints in D dimensions, P = J*D values of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -243,6 +243,20 @@ class Refiner(Method, Protocol):
 
 
 @runtime_checkable
+class Foldable(Method, Protocol):
+    """A method of recovery or a refiner with a form of its own for inference."""
+
+    def folded(self) -> Callable[[Tensor], Tensor]:
+        """The same function, for inference alone: what `recover` or `refine` does, made faster.
+
+        What is constant once a method has learned is worked out beforehand. The result equals to
+        1e-4 of its largest value, for any batch, in the method's type and on its device; later
+        changes of the method have no effect on it. BadInput where options leave no such form.
+        """
+        ...
+
+
+@runtime_checkable
 class Prediction(Method, Protocol):
     """A method that sees a history and continues it."""
 
@@ -309,3 +323,15 @@ class Trainable(Method, Protocol):
     def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
         """As `torch.nn.Module.parameters`."""
         ...
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """A module of a trainable method that takes its random numbers from the harness.
+
+    Seeds that are trained at once then draw what each draws alone, which `torch.nn.Dropout` cannot.
+    words: n -> (n,) int16, every value as likely as any other; None outside of training by the
+    harness, when the module draws for itself.
+    """
+
+    words: Callable[[int], Tensor] | None

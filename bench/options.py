@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,7 +94,23 @@ redo = click.option(
     help="Which cells to compute although they may be stored.",
 )
 workers = click.option(
-    "--workers", type=click.IntRange(1), help="Processes on the CPU. Default: all cores."
+    "--workers",
+    "-j",
+    "workers",
+    type=click.IntRange(1),
+    help="Processes on the CPU. Default: all cores.",
+)
+engine = click.option(
+    "--engine",
+    type=click.Choice(("local", "dask")),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or a Dask cluster (docs/cluster.md).",
+)
+scheduler = click.option(
+    "--scheduler",
+    metavar="ADDRESS|FILE",
+    help="Of the cluster: tcp://HOST:PORT, a scheduler's file, or a YAML file that starts one.",
 )
 track = click.option(
     "--track/--no-track", default=True, show_default=True, help="Log cells to MLflow."
@@ -174,3 +192,8 @@ def style(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def typed() -> str:
+    """The running command as it was typed: nothing stored is computed again by it."""
+    return shlex.join(["bench", *sys.argv[1:]])

@@ -217,7 +217,7 @@ def _cells(
             preset="published" if column.weights else name,
             revision=cls.revision,
             options=registry.resolve_options(method, {**options, **column.options}),
-            training=training.model_dump(mode="json") if training else None,
+            training=training.said if training else None,
             geometry=geometry,
             protocol=used.name,
             budget=budget,

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -128,13 +128,22 @@ class Result:
 
 def to_json(result: Result) -> str:
     """A result as JSON text; numbers round-trip exactly."""
-    return json.dumps({"format": FORMAT, **asdict(result)}, indent=1, sort_keys=True)
+    said = {"format": FORMAT, **asdict(result)}
+    return json.dumps({**said, "digest": _digest(said)}, indent=1, sort_keys=True)
+
+
+def _digest(said: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that change with any number or word of a result."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def from_json(text: str, file: object = None) -> Result:
     """The result in a JSON text; BadInput when it is not one."""
     try:
         raw = json.loads(text)
+        # Results of earlier versions have none.
+        digest = raw.pop("digest", None)
+        whole = digest is None or digest == _digest(raw)
         found = raw.pop("format")
         if found != FORMAT:
             raise BadInput("another format of results", file=file, found=found, expected=FORMAT)
@@ -145,11 +154,19 @@ def from_json(text: str, file: object = None) -> Result:
         )
         raw["scored"] = Scored(**raw["scored"]) if raw["scored"] else None
         raw["curve"] = tuple(raw["curve"])
-        return Result(**raw)
+        result = Result(**raw)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(
             "not a result file", file=file, found=repr(error), hint="delete it to compute it anew"
         ) from error
+    if not whole:
+        raise BadInput(
+            "not the result that was written",
+            file=file,
+            found="another digest",
+            hint="delete it to compute it anew",
+        )
+    return result
 
 
 def check_writable(folder: Path) -> None:
@@ -175,15 +192,31 @@ class Results:
         """Where the cell's result lies."""
         return self.folder / f"{cell.key}.json"
 
-    def get(self, cell: Cell) -> Result | None:
-        """The stored result; None when there is none or its file is damaged."""
+    def get(self, cell: Cell, say: Callable[[str], None] = lambda _line: None) -> Result | None:
+        """The stored result; None when there is none or its file is damaged.
+
+        say: receives one line about a file that is: which one and what is wrong with it.
+        """
         path = self.path(cell)
-        if not path.is_file():
-            return None
         try:
-            return from_json(path.read_text(encoding="utf-8"), path)
-        except (BadInput, UnicodeDecodeError):
+            result = from_json(path.read_text(encoding="utf-8"), path)
+            if result.cell.key != cell.key:
+                raise BadInput("the result of another cell", file=path, found=result.cell.key)
+        except FileNotFoundError:
             return None
+        except (BadInput, UnicodeDecodeError, OSError) as error:
+            said = str(error) if isinstance(error, BadInput) else f"{path}: {error}"
+            say(f"{said}; it counts as absent")
+            return None
+        return result
+
+    def stamp(self, cell: Cell) -> tuple[int, ...] | None:
+        """Changes whenever a result is stored; None while there is none."""
+        try:
+            found = self.path(cell).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def put(self, result: Result) -> Path:
         """Store a result so that a kill at any instant leaves the old file or the new one.

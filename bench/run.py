@@ -14,6 +14,7 @@ from bench.results import Cell, Result
 if TYPE_CHECKING:
     from bench.data.clips import Dataset
     from bench.tasks import Setting
+    from bench.unfinished import Unfinished
 
 # Told as a cell goes on: its key, the share done (0 to 1), what it is at.
 Tell = Callable[[str, float, str], None]
@@ -48,13 +49,21 @@ def jobs_for(
 ) -> list[Job]:
     """Cells grouped by the weights that they share, the costly ones first.
 
-    Trained cells come first, so that no core waits for the longest one at the end.
+    Trained cells come first, so that no core waits for the longest one at the end. They alone
+    need the device; what is fitted or has nothing to learn is done on the CPU.
     """
     groups: dict[str, list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: cell.training is None):
         groups.setdefault(cell.training_key, []).append(cell)
     return [
-        Job(tuple(group), folders[group[0].dataset], device, out, plugins, anew)
+        Job(
+            tuple(group),
+            folders[group[0].dataset],
+            device if group[0].training is not None or group[0].weights else "cpu",
+            out,
+            plugins,
+            anew,
+        )
         for group in groups.values()
     ]
 
@@ -70,6 +79,8 @@ def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
     for plugin in job.plugins:
         registry.load_plugin(plugin)
     began = time.perf_counter()
+    # What went wrong without changing a number.
+    said: list[str] = []
     dataset = store.load(job.folder)
     about = {
         "title": dataset.title,
@@ -87,19 +98,20 @@ def compute(job: Job, tell: Tell) -> tuple[Result, ...]:
         return {
             **provenance(job.device, torch.get_num_threads()),
             "seconds": round(seconds, 2),
+            **({"warnings": list(said)} if said else {}),
         }
 
     def result(cell: Cell, learned: Mapping[str, Any] | None = None, **rest: Any) -> Result:
         # Weights may have been learned elsewhere, and earlier, than they are scored.
-        said = here() | ({"training": learned} if learned else {})
-        return Result(cell=cell, dataset=about, provenance=said, **rest)
+        where = here() | ({"training": learned} if learned else {})
+        return Result(cell=cell, dataset=about, provenance=where, **rest)
 
     def failed(cell: Cell, error: BaseException) -> Result:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return result(cell, status="failed", error=text)
 
     try:
-        ready = _ready(job, dataset, tell, here)
+        ready = _ready(job, dataset, tell, here, said.append)
     except _FAILURES as error:
         return tuple(failed(cell, error) for cell in job.cells)
     costs = _cost(job.cells[0], ready.geometry)
@@ -130,13 +142,20 @@ def _setting(cell: Cell) -> Setting:
     return SETTINGS[protocol(cell.protocol).task]
 
 
-def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, Any]]) -> _Ready:
+def _ready(
+    job: Job,
+    dataset: Dataset,
+    tell: Tell,
+    here: Callable[[], dict[str, Any]],
+    warn: Callable[[str], None],
+) -> _Ready:
     """The method of a job's cells: weights stored, trained or fitted, as the case may be."""
     import torch
 
     from bench import registry
     from bench.contracts import Fitted
     from bench.seeds import seed_for
+    from bench.unfinished import Unfinished
     from bench.weights import Weights
 
     cell = job.cells[0]
@@ -150,7 +169,7 @@ def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, 
     if not learns:
         return _Ready(method, geometry, about)
     weights = Weights(job.out)
-    stored = None if job.anew and not cell.weights else weights.load(cell)
+    stored = None if job.anew and not cell.weights else weights.load(cell, warn)
     if stored is not None:
         state, about = stored
         about = {**about, "curve": tuple(about.get("curve", ()))}
@@ -172,8 +191,15 @@ def _ready(job: Job, dataset: Dataset, tell: Tell, here: Callable[[], dict[str, 
             hint="run with --checkpoints",
         )
     else:
-        about = _learned(job, dataset, method, geometry, tell) | {"learned": here()}
-        weights.save(cell, method.state_dict(), about)
+        unfinished = Unfinished(job.out, cell.training_key, job.device)
+        about = _learned(job, dataset, method, geometry, tell, unfinished) | {"learned": here()}
+        try:
+            weights.save(cell, method.state_dict(), about)
+        except BadInput as error:
+            # What was learned can still be scored, and is lost otherwise.
+            warn(f"{error}; the results stand without them")
+        else:
+            unfinished.drop()
     learned = about.pop("learned", None)
     return _Ready(method, geometry, {**about, "parameters": _size(method)}, learned)
 
@@ -195,7 +221,9 @@ def _size(method: Any) -> int:
     return sum(tensor.numel() for tensor in learned)
 
 
-def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell) -> dict[str, Any]:
+def _learned(
+    job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell, unfinished: Unfinished
+) -> dict[str, Any]:
     """Train or fit a method in place; what is to be said about it."""
     from bench import registry
     from bench.config import Training
@@ -232,6 +260,7 @@ def _learned(job: Job, dataset: Dataset, method: Any, geometry: Any, tell: Tell)
         progress=lambda seen, total, loss: tell(
             cell.key, 0.9 * seen / total, f"training, loss {loss:.4g}"
         ),
+        keeper=unfinished,
     )
     return {"curve": trained.curve, "chosen": {"windows": float(trained.selected)}}
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -29,6 +29,7 @@ from bench.data import catalogue, store
 from bench.data.clips import Dataset
 from bench.metrics import COSTS, LEADING, metric_info
 from bench.plan import budget_named, check_task, plan
+from bench.processes import leave_with_parent
 from bench.protocols import metrics_of
 from bench.results import Cell, check_writable
 from bench.storages import masked, open_storage, usual
@@ -338,12 +339,5 @@ def _apart(
 def _alone(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """The work of a process: it ends with its parent, which alone hears Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    Thread(target=leave_with_parent, daemon=True).start()
     target(*arguments)
-
-
-def _leave_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)

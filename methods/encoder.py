@@ -24,7 +24,7 @@ from methods.attention import (
     SyntheticAttention,
     VanillaAttention,
 )
-from methods.layers import check_positive, check_share
+from methods.layers import Dropout, check_positive, check_share
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def encoder_blocks(options: EncoderOptions, frames: int) -> nn.Sequential:
         ),
     )
     # Copies of one block, so that all blocks start with the same biases (spec 1.2).
-    block = _Block(options, frames)
+    block = Block(options, frames)
     return nn.Sequential(*(deepcopy(block) for _ in range(options.depth)))
 
 
@@ -125,21 +125,21 @@ def idle_parameters(model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, _ in model.named_parameters() if name.startswith(idle))
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Attention and feed-forward, each added to its input and normalised (paper Eqs. 3, 4)."""
 
     def __init__(self, options: EncoderOptions, frames: int) -> None:
         super().__init__()
         width, hidden = options.width, options.width * options.expansion
-        self.attention = _MixSynthAttention(options, frames)
-        self.dropout = nn.Dropout(options.dropout)
+        self.attention = MixSynthAttention(options, frames)
+        self.dropout = Dropout(options.dropout)
         self.norm1 = nn.LayerNorm(width)
         self.feed = nn.Sequential(
             nn.Linear(width, hidden),
             nn.GELU(),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
             nn.Linear(hidden, width),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
         )
         self.norm2 = nn.LayerNorm(width)
 
@@ -150,7 +150,7 @@ class _Block(nn.Module):
         return thought
 
 
-class _MixSynthAttention(nn.Module):
+class MixSynthAttention(nn.Module):
     """The temporal and the spatial branch, weighed, summed and mapped (paper Eqs. 6-9)."""
 
     def __init__(self, options: EncoderOptions, frames: int) -> None:

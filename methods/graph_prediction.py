@@ -42,7 +42,7 @@ GRAPH_SEARCH: Mapping[str, Tunable] = {
 class GraphPrediction(HorizonPrediction):
     """Prediction by a `GraphNetwork` for each horizon; subclasses say what its graphs are."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def __init__(self, options: Any, span: Span) -> None:
         """BadInput for options out of range, and for horizons that do not end at the future."""

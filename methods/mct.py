@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bench.contracts import BadInput, Choice, Real, Search, Whole, Window
 from methods.layers import (
+    Dropout,
     MultiHeadAttention,
     check_keyframes,
     check_positive,
@@ -32,7 +33,7 @@ class MCT(nn.Module):
 
     title: ClassVar[str] = "MCT (our re-implementation)"
     source: ClassVar[str] = "Duan et al., Single-Shot Motion Completion with Transformer, 2021"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     search: ClassVar[Search] = Search(
         options={
             "width": Choice((32, 64, 128, 256)),
@@ -121,11 +122,11 @@ class _Layer(nn.Module):
         self.feed = nn.Sequential(
             nn.Linear(width, options.feed, bias=False),
             nn.ReLU(),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
             nn.Linear(options.feed, width, bias=False),
         )
         self.norm_feed = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""

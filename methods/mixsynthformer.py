@@ -39,7 +39,7 @@ class MixSynthFormer(nn.Module):
 
     title: ClassVar[str] = "MixSynthFormer"
     source: ClassVar[str] = "Sun et al., MixSynthFormer (the benchmark's paper), section 3"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     search: ClassVar[Search] = Search(
         options={
             **ENCODER_SEARCH,
@@ -135,6 +135,12 @@ class MixSynthFormer(nn.Module):
         return refined
 
     forward = recover
+
+    def folded(self) -> nn.Module:
+        """The same recovery for inference alone, from merged constants: with the weights of now."""
+        from methods.folded_mixsynthformer import FoldedMixSynthFormer
+
+        return FoldedMixSynthFormer(self)
 
     def loss(self, keyframes: Tensor, truth: Tensor) -> Tensor:
         """Mean absolute difference to truth (B, T, P), summed over P if the options say so."""

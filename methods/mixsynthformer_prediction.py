@@ -43,7 +43,7 @@ class MixSynthFormerPrediction(nn.Module):
 
     title: ClassVar[str] = "MixSynthFormer"
     source: ClassVar[str] = "Sun et al., MixSynthFormer (the benchmark's paper), section 3.6"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     search: ClassVar[Search] = Search(
         options={
             **ENCODER_SEARCH,

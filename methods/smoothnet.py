@@ -16,7 +16,14 @@ from torch.nn import functional
 
 from bench.contracts import BadInput, Choice, Real, Search, Whole, Window
 from methods.interpolation import Linear, NoOptions
-from methods.layers import check_keyframes, check_positive, check_share, cosines, start_zero
+from methods.layers import (
+    Dropout,
+    check_keyframes,
+    check_positive,
+    check_share,
+    cosines,
+    start_zero,
+)
 from methods.searching import TRAINING
 
 _ACCELERATION = 0.1
@@ -50,7 +57,7 @@ class _Block(nn.Module):
         super().__init__()
         self.linear1 = nn.Linear(width, inner)
         self.linear2 = nn.Linear(inner, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width)."""
@@ -63,7 +70,7 @@ class _Network(nn.Module):
     """The network, under the published parameter names: what both uses share."""
 
     skip: Tensor | None
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     Options: ClassVar[type[SmoothNetOptions]] = SmoothNetOptions
     search: ClassVar[Search] = Search(
         options={

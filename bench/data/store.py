@@ -13,7 +13,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from bench.contracts import BadInput
 from bench.data.body import BodyModel, check_model
 from bench.data.clips import BODY_SHAPE, DIMS, SPLITS, Array, Clip, Dataset, Split
 from bench.data.skeletons import SKELETONS
+from bench.locks import Locks
 
 FORMAT = 1
 _SHAPES = ("detected_shape", "truth_shape")
@@ -51,6 +53,26 @@ def fingerprint(clips: Iterable[tuple[Split, Clip]], body: BodyModel | None = No
     if body is not None:
         digest.update(body.digest.encode())
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def making(folder: Path, say: Callable[[str], None]) -> Iterator[bool]:
+    """Make a prepared folder while no other process does; whether it has to be made at all.
+
+    Waits where another one is at it, and says so. What processes left that died on the way is
+    deleted. BadInput when the folder around it cannot be written.
+    """
+    hint = "set BENCH_CACHE to a folder that can be"
+    with Locks(cache_folder(), what="the cache", hint=hint) as locks:
+        waiting = f"another command prepares {folder.name}: waiting for it"
+        locks.wait(folder.name, lambda: say(waiting))
+        # Whoever holds the lock is the only one alive that makes this folder.
+        for left in folder.parent.glob(f"{folder.name}.*.tmp"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+        yield not (folder / "dataset.json").is_file()
 
 
 def save(dataset: Dataset, folder: Path) -> None:

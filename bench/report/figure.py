@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
+from bench.files import write_whole
 from bench.metrics import metric_info
 from bench.report.table import Table
 
@@ -61,13 +63,14 @@ def against_interval(table: Table, folder: Path) -> list[Path]:
 
 
 def saved(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """The figure as NAME.pdf, .svg and .png in a folder, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """The figure as NAME.pdf, .svg and .png in a folder; BadInput when it cannot be written."""
     paths = [folder / f"{name}.{ending}" for ending in FORMATS]
     for path in paths:
         # Without a date, so that the same numbers make the same file.
         said = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(path.suffix[1:])
-        figure.savefig(path, dpi=200, metadata=said)
+        drawn = BytesIO()
+        figure.savefig(drawn, format=path.suffix[1:], dpi=200, metadata=said)
+        write_whole(path, drawn.getvalue(), what="the figure", hint="choose another --out")
     return paths
 
 

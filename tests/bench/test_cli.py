@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -169,7 +170,7 @@ def test_no_track_leaves_mlflow_alone(bench, data, tmp_path):
     result = bench("run", *table3("--methods", "linear", "--no-track", data=data, out=out))
     assert result.exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "plans", "results", "table3.csv", "table3.md", "table3.tex",
+        ".locks", "plans", "results", "table3.csv", "table3.md", "table3.tex",
     ]  # fmt: skip
     assert "stand-in" not in result.stdout
     assert "stand-in" not in (out / "table3.md").read_text(encoding="utf-8")
@@ -418,7 +419,10 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(bench, data, plugin
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, said
     assert printed == ""
-    assert said.splitlines()[-1] == "stopped; nothing finished is lost, the same command goes on"
+    typed = shlex.join(["bench", *words, "--workers", "2"])
+    assert said.splitlines()[-1] == (
+        f"stopped: 1 of 2 cells are done; nothing finished is lost, go on with: {typed}"
+    )
     assert "Traceback" not in said
     assert stored(out) == before
     assert len(before) == 1
