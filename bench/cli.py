@@ -14,6 +14,7 @@ from bench.cli_run import ablate, audit, report, run, sweep, tables
 from bench.cli_show import show
 from bench.cli_time import time_methods
 from bench.cli_track import export, mlflow
+from bench.cli_tune import tune
 from bench.stopping import Stopped, stoppable
 
 # Whatever could not be written where no writer has a better word for it.
@@ -135,6 +136,7 @@ for command in (
     show,
     export,
     mlflow,
+    tune,
 ):
     main.add_command(command)
 

@@ -46,6 +46,7 @@ _of_tables = _together(
     options.checkpoints,
     click.option("--by", type=click.Choice(("action",)), help="A column for each action besides."),
     options.selection,
+    options.tuned,
     options.data,
     options.device,
     options.precision,
@@ -119,6 +120,8 @@ def _requests(table: str, given: dict[str, Any]) -> list[Request]:
     from bench.commands import Request, that_fit
     from bench.config import table_names
 
+    if given["tuned"] == options.USUAL_TUNED:
+        given["tuned"] = given["out"] / "presets"
     names = table_names() if table == "all" else [table]
     requests = [Request(table=name, command=_redrawing(name), **given) for name in names]
     if table == "all":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench import config as configs
-from bench import registry
+from bench import registry, tuned
 from bench.config import Column, Selection, TableConfig
 from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.files import sweep
@@ -48,7 +48,8 @@ class Progress(Protocol):
 class Request:
     """What a user asked for; the defaults are the command line's.
 
-    config: the table itself, where no file in tables/ holds it.
+    config: the table itself, where no file in tables/ holds it; tuned: a file or folder of tuned
+    presets.
     """
 
     table: str
@@ -72,6 +73,7 @@ class Request:
     out: Path = Path("out")
     checkpoints: tuple[Path, ...] = ()
     by: Literal["action"] | None = None
+    tuned: Path | None = None
     compute: bool = True
     track: bool = True
     command: str = ""
@@ -127,6 +129,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         seeds=request.seeds,
         selection=request.selection,
         training=arithmetic(request),
+        found=ready.tuned,
     )
     if not planned:
         why = "".join(f"; {said}" for said in ready.missing.values())
@@ -234,6 +237,7 @@ class _Ready:
     missing: dict[str, str]
     device: str
     published: list[Foreign]
+    tuned: tuned.Found
 
 
 def _ready(request: Request, progress: Progress) -> _Ready:
@@ -246,6 +250,7 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     from bench.report.actions import check_actions
 
     config, published = configured(request)
+    found = tuned.load(request.tuned) if request.tuned else {}
     _check_engine(request)
     check_writable(request.out)
     # On a cluster it is the workers that need the device.
@@ -275,7 +280,10 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     if request.by:
         for name, dataset in datasets.items():
             check_actions(name, (clip.recording for clip in dataset.clips["test"]))
-    return _Ready(config, datasets, folders, missing, device, published)
+    if found:
+        known = {name: dataset.fingerprint for name, dataset in datasets.items()}
+        config = tuned.noted(config, found, known)
+    return _Ready(config, datasets, folders, missing, device, published, found)
 
 
 def that_fit(requests: Sequence[Request]) -> tuple[list[Request], list[str]]:

@@ -8,7 +8,7 @@ of history, F frames of future, J joints in D dimensions, P = J*D values of one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -150,6 +150,56 @@ class Samples(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Real:
+    """A number from low to high, tried evenly, or evenly in its logarithm.
+
+    when: as in `Search`.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from low to high in steps; when: as in `Search`."""
+
+    low: int
+    high: int
+    step: int = 1
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, each as `Options` would take it; when: as in `Search`."""
+
+    values: tuple[Any, ...]
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+Tunable = Real | Whole | Choice
+
+
+@dataclass(frozen=True)
+class Search:
+    """What `bench tune` may change of a method: the class attribute `search`.
+
+    options: by the name of a field of `Options`; training: by that of a field of
+    `bench.config.Training`, for a `Trainable`. An entry is tuned only where `when` holds: every
+    option it names (a field of `Training` as `training.NAME`), tuned earlier or not at all, has
+    one of the values given. Else it stays as the preset has it. nothing: why nothing is tuned,
+    where that is so.
+    """
+
+    options: Mapping[str, Tunable] = field(default_factory=dict)
+    training: Mapping[str, Tunable] = field(default_factory=dict)
+    nothing: str = ""
+
+
 @runtime_checkable
 class Method(Protocol):
     """A plugin. Its class is what the registry holds; the harness builds `cls(options, geometry)`.
@@ -158,7 +208,8 @@ class Method(Protocol):
 
     title: the name in tables; source: paper or "ours"; Options: a frozen dataclass of typed
     hyper-parameters with defaults; revision: raised when a change of the code moves its numbers,
-    so that stored results are not taken for new ones.
+    so that stored results are not taken for new ones. A class may have `search`, a `Search`, for
+    `bench tune`.
     """
 
     title: ClassVar[str]

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import commands
+from bench import commands, tuned
 from bench import config as configs
 from bench.commands import Request
 from bench.contracts import BadInput
@@ -119,6 +119,7 @@ def forecast(request: Request, device: str, seen: set[str]) -> Forecast:
         seeds=request.seeds,
         selection=request.selection,
         training=commands.arithmetic(request),
+        found=tuned.load(request.tuned) if request.tuned else {},
     )
     cells = {place.cell.key: place.cell for place in planned}
     results = Results(request.out)

@@ -85,6 +85,17 @@ selection = click.option(
     show_default=True,
     help="Which weights are kept; `test` is how the release did it, and is flagged.",
 )
+USUAL_TUNED = Path("OUT/presets")
+"""What `--tuned` is given without a value: the output folder is not known yet."""
+
+tuned = click.option(
+    "--tuned",
+    is_flag=False,
+    flag_value=str(USUAL_TUNED),
+    type=click.Path(path_type=Path),
+    help="Take tuned presets (docs/tuning.md) from a file or folder. "
+    "Without a PATH: presets/ of the output folder.",
+)
 redo = click.option(
     "--redo",
     type=click.Choice(("missing", "failed", "all")),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from bench import registry
+from bench import registry, tuned
 from bench.config import (
     Budget,
     Column,
@@ -114,14 +115,16 @@ def plan(
     budget: str,
     seeds: int | None = None,
     selection: Selection = "validation",
-    training: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] = MappingProxyType({}),
+    found: tuned.Found = MappingProxyType({}),
 ) -> list[Planned]:
     """The cells of a table with their places, row by row, in the order of its columns.
 
-    training: settings that override those of every preset and of the budget.
-    datasets: by name, those that could be opened. A method that draws no random number gets one
-    cell, every other one cell for each seed. Two places may hold the same cell. BadInput for
-    options a method does not have, and for a test clip that is too short for the protocol.
+    datasets: by name, those that could be opened; training: settings that override all others;
+    found: tuned presets, which stand in place of the budget's where a column does not name its
+    own. A method that draws no random number gets one cell, every other one cell for each seed.
+    Two places may hold the same cell. BadInput for options a method does not have, and for a test
+    clip that is too short for the protocol.
     """
     limits = budget_named(budget)
     return [
@@ -139,7 +142,8 @@ def plan(
             limits,
             seeds,
             selection,
-            training or {},
+            training,
+            found,
         )
     ]
 
@@ -166,11 +170,15 @@ def _cells(
     seeds: int | None,
     selection: Selection,
     override: Mapping[str, Any],
+    found: tuned.Found,
 ) -> list[Cell]:
     method = column.method
     cls = registry.method_class(method)
     name = preset_name(column, budget)
     preset = method_config(method).presets[name].on(dataset.name)
+    better = tuned.of(found, column, dataset.name)
+    if better is not None:
+        name, preset = tuned.PRESET, better.on(preset)
     used = protocol(config.protocol_of(row))
     trained = registry.kind(method) == "trainable" and not column.weights
     training = None

@@ -112,7 +112,7 @@ def _serve(pipe: Connection, visible: str | None) -> None:
     """What a process does: one item after another, until the pipe ends."""
     # Ctrl-C reaches every process of a terminal; the parent alone decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_leave_with_parent, daemon=True).start()
+    Thread(target=leave_with_parent, daemon=True).start()
     if visible is not None:
         os.environ[_VISIBLE] = visible
     settle()
@@ -136,7 +136,7 @@ def settle() -> None:
     keep_memory()
 
 
-def _leave_with_parent() -> None:
+def leave_with_parent() -> None:
     """End this process when its parent is gone: a killed parent can tell nobody."""
     parent = parent_process()
     if parent is not None:

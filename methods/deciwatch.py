@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Choice, Real, Search, Whole, Window
 from methods.layers import (
     Dropout,
     MultiHeadAttention,
@@ -26,6 +26,7 @@ from methods.layers import (
     start_xavier,
     start_zero,
 )
+from methods.searching import TRAINING
 
 
 class DeciWatch(nn.Module):
@@ -34,6 +35,20 @@ class DeciWatch(nn.Module):
     title: ClassVar[str] = "DeciWatch"
     source: ClassVar[str] = "Zeng et al., DeciWatch, ECCV 2022"
     revision: ClassVar[int] = 2
+    search: ClassVar[Search] = Search(
+        options={
+            "width": Choice((16, 32, 64, 128)),
+            "depth": Whole(1, 5),
+            "heads": Choice((2, 4, 8)),
+            "feed": Choice((64, 128, 256)),
+            "kernel": Choice((1, 3, 5)),
+            "dropout": Real(0.0, 0.3),
+            "norm": Choice(("pre", "post")),
+            "cross_attention": Choice(("additive", "masked")),
+            "loss_recover": Real(0.5, 5.0, log=True),
+        },
+        training=TRAINING,
+    )
     renames: ClassVar[Sequence[tuple[str, str]]] = (
         (r"^transformer\.", ""),
         (r"^encoder_embed\.", "encoder.embed."),

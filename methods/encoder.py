@@ -6,13 +6,14 @@ which is an option here (spec 1.1-1.4). Axes: B windows, T frames, C channels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 
-from bench.contracts import BadInput
+from bench.contracts import BadInput, Choice, Real, Tunable, Whole
 from methods.attention import (
     Activation,
     BranchWeights,
@@ -56,6 +57,23 @@ class EncoderOptions:
     reweight_ratio: int = 4
     bias: bool = True
     dead_weights: bool = True
+
+
+_REWEIGHTED = {"reweight": ("channel", "frame")}
+
+ENCODER_SEARCH: Mapping[str, Tunable] = {
+    "width": Choice((16, 32, 64, 128)),
+    "depth": Whole(1, 5),
+    "expansion": Choice((1, 2, 4)),
+    "dropout": Real(0.0, 0.3),
+    "reduction_t": Choice((1, 2, 4, 8)),
+    "reduction_s": Choice((1, 2, 4, 8)),
+    "gate": Choice(("relu-sigmoid", "sigmoid-relu", "none")),
+    "reweight": Choice(("channel", "frame", "none")),
+    "reweight_activation": Choice(("relu", "gelu"), when=_REWEIGHTED),
+    "reweight_ratio": Choice((2, 4, 8), when=_REWEIGHTED),
+}
+"""What `bench tune` may change of the encoder."""
 
 
 def encoder_blocks(options: EncoderOptions, frames: int) -> nn.Sequential:

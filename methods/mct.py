@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Choice, Real, Search, Whole, Window
 from methods.layers import (
     Dropout,
     MultiHeadAttention,
@@ -25,6 +25,7 @@ from methods.layers import (
     start_xavier,
     start_zero,
 )
+from methods.searching import TRAINING
 
 
 class MCT(nn.Module):
@@ -33,6 +34,19 @@ class MCT(nn.Module):
     title: ClassVar[str] = "MCT (our re-implementation)"
     source: ClassVar[str] = "Duan et al., Single-Shot Motion Completion with Transformer, 2021"
     revision: ClassVar[int] = 2
+    search: ClassVar[Search] = Search(
+        options={
+            "width": Choice((32, 64, 128, 256)),
+            "depth": Whole(1, 6),
+            "heads": Choice((2, 4, 8)),
+            "head": Choice((8, 16, 32, 64)),
+            "feed": Choice((64, 128, 256, 512)),
+            "kernel": Choice((1, 3, 5)),
+            "dropout": Real(0.0, 0.3),
+            "residual": Choice((True, False)),
+        },
+        training=TRAINING,
+    )
 
     interpolation: Tensor
     between: Tensor

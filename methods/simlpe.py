@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import Adopted, BadInput, Span
+from bench.contracts import Adopted, BadInput, Choice, Search, Span, Whole
 from methods.layers import check_history, check_positive, cosines, joint_distance, random_words
+from methods.searching import TRAINING
 
 _PUBLISHED = (r"^motion_transformer\.transformer\.", "motion_mlp.mlps.")
 _BLOCK = re.compile(r"^motion_mlp\.mlps\.(\d+)\.")
@@ -34,6 +35,10 @@ class SiMLPe(nn.Module):
     title: ClassVar[str] = "siMLPe"
     source: ClassVar[str] = "Guo et al., Back to MLP, WACV 2023"
     revision: ClassVar[int] = 2
+    search: ClassVar[Search] = Search(
+        options={"blocks": Whole(4, 48, step=4), "step": Choice((1, 2, 5, 10))},
+        training=TRAINING,
+    )
 
     @dataclass(frozen=True)
     class Options:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Choice, Real, Search, Whole, Window
 from methods.interpolation import Linear, NoOptions
 from methods.layers import (
     Dropout,
@@ -24,6 +24,7 @@ from methods.layers import (
     cosines,
     start_zero,
 )
+from methods.searching import TRAINING
 
 _ACCELERATION = 0.1
 
@@ -71,6 +72,16 @@ class _Network(nn.Module):
     skip: Tensor | None
     revision: ClassVar[int] = 2
     Options: ClassVar[type[SmoothNetOptions]] = SmoothNetOptions
+    search: ClassVar[Search] = Search(
+        options={
+            "width": Choice((64, 128, 256, 512)),
+            "inner": Choice((16, 32, 64, 128)),
+            "blocks": Whole(1, 5),
+            "dropout": Real(0.0, 0.5),
+            "skip": Real(0.0, 1.0),
+        },
+        training=TRAINING,
+    )
 
     def __init__(self, options: SmoothNetOptions, window: Window) -> None:
         """BadInput for options out of range, and for windows without a second difference."""
