@@ -367,6 +367,8 @@ def test_sigterm_stops_at_once_with_the_command_that_goes_on(tmp_path):
     _until(lambda: _gone(process.pid))
 
 
+# Seven commands one after another, each of which imports torch three times.
+@pytest.mark.timeout(900)
 def test_killed_commands_lose_nothing():
     words = [sys.executable, KILLS, "--kills", "3", "--case", "run", "--seed", "1"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
