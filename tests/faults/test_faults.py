@@ -30,20 +30,26 @@ TABLE = (
 # What the smallest file takes of a file system in memory.
 PAGE = 4096
 
-ENDLESS = """
+# A method that goes on as long as there is a file `held`, and tells by a file that it has begun.
+HELD = """
 import time
+from pathlib import Path
 from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class _Options:
     pass
 
-class Endless:
-    title, source, revision, Options = "endless", "here", 1, _Options
+class Held:
+    title, source, revision, Options = "held", "here", 1, _Options
     def __init__(self, options, window):
         pass
     def recover(self, keyframes):
-        time.sleep(600)
+        here = Path(__file__).parent
+        (here / "begun").touch()
+        while (here / "held").exists():
+            time.sleep(0.05)
+        raise KeyError("held no more")
 """
 
 
@@ -94,6 +100,14 @@ def started(out: Path, *more: str, **given) -> subprocess.Popen:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "COLUMNS": "200"}, **given,
     )  # fmt: skip
+
+
+def held(folder: Path) -> Path:
+    """A plugin whose method goes on until the file `held` beside it is deleted."""
+    (folder / "held").touch()
+    plugin = folder / "plugin.py"
+    plugin.write_text(HELD)
+    return plugin
 
 
 def numbers(out: Path) -> dict[str, object]:
@@ -292,16 +306,12 @@ def test_two_commands_on_one_folder_compute_every_cell_once(tmp_path):
 
 
 def test_a_command_takes_over_from_one_that_is_killed(tmp_path):
-    plugin = tmp_path / "plugin.py"
-    plugin.write_text(ENDLESS)
+    words = ("--methods", "held", "--plugin", str(held(tmp_path)))
     out = tmp_path / "out"
-    words = ("--methods", "endless", "--plugin", str(plugin))
     first = started(out, *words)
     second = None
     try:
-        _until(lambda: (out / ".locks").exists() and (out / "plans/table3.json").exists())
-        time.sleep(2)
-        plugin.write_text(ENDLESS.replace("time.sleep(600)", "raise KeyError('quick')"))
+        _until((tmp_path / "begun").exists)
         second = started(out, *words)
         line = ""
         while second.stderr and "another command computes 1 cell" not in line:
@@ -309,9 +319,10 @@ def test_a_command_takes_over_from_one_that_is_killed(tmp_path):
             assert line, "it did not wait"
         assert second.poll() is None
         os.killpg(first.pid, signal.SIGKILL)
+        (tmp_path / "held").unlink()
         _, said = second.communicate(timeout=100)
         assert second.returncode == 1, said
-        assert "KeyError: 'quick'" in said
+        assert "KeyError: 'held no more'" in said
     finally:
         for process in filter(None, (first, second)):
             if process.poll() is None:
@@ -335,10 +346,8 @@ def test_two_commands_make_data_once(tmp_path):
 
 
 def test_sigterm_stops_at_once_with_the_command_that_goes_on(tmp_path):
-    plugin = tmp_path / "plugin.py"
-    plugin.write_text(ENDLESS)
     out = tmp_path / "out"
-    process = started(out, "--methods", "linear,endless", "--plugin", str(plugin))
+    process = started(out, "--methods", "linear,held", "--plugin", str(held(tmp_path)))
     try:
         _until(lambda: list(out.glob("results/*.json")))
         process.terminate()
@@ -355,15 +364,24 @@ def test_sigterm_stops_at_once_with_the_command_that_goes_on(tmp_path):
         f"stopped: 1 of 2 cells are done; nothing finished is lost, go on with: {typed}"
     )
     assert seconds < 10
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    _until(lambda: _gone(process.pid))
 
 
+# Seven commands one after another, each of which imports torch three times.
+@pytest.mark.timeout(900)
 def test_killed_commands_lose_nothing():
     words = [sys.executable, KILLS, "--kills", "3", "--case", "run", "--seed", "1"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].split("|")[2].strip() == "3"
+
+
+def _gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _until(ready) -> None:
