@@ -26,10 +26,10 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except BadInput as error:
-            click.echo(f"bench: {error}", err=True)
+            options.echo(f"bench: {error}", err=True)
             ctx.exit(BadInput.exit_code)
         except KeyboardInterrupt:
-            click.echo("\nstopped; nothing finished is lost, the same command goes on", err=True)
+            options.echo("\nstopped; nothing finished is lost, the same command goes on", err=True)
             ctx.exit(130)
 
     def resolve_command(
@@ -66,7 +66,7 @@ def list_(what: str, plugins: tuple[Path, ...], data: tuple[Path, ...]) -> None:
     from bench.listing import listed
 
     for line in listed(what, plugins, data):
-        click.echo(line)
+        options.echo(line)
 
 
 @main.group()
@@ -82,7 +82,7 @@ def check(names: tuple[str, ...], data: tuple[Path, ...]) -> None:
     from bench.listing import checked
 
     for line in checked(names, data):
-        click.echo(line)
+        options.echo(line)
 
 
 @data.command()
@@ -100,7 +100,7 @@ def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None
     with Shown(Console(stderr=True)) as progress:
         lines = prepared(name, data, device, budget, progress.say)
     for line in lines:
-        click.echo(line)
+        options.echo(line)
 
 
 for command in (run, report, ablate, sweep, tables, audit, cost, time_methods, show):
@@ -115,4 +115,4 @@ def doctor(data: tuple[Path, ...], out: Path) -> None:
     from bench.listing import diagnosis
 
     for line in diagnosis(data, out):
-        click.echo(line)
+        options.echo(line)

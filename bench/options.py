@@ -8,9 +8,17 @@ from typing import Any, TypeVar
 
 import click
 
+from bench.contracts import printable
+
 BUDGETS = ("smoke", "quick", "paper")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print text that may hold names of others: a terminal acts on nothing in it."""
+    lines = str(text).split("\n")
+    click.echo("\n".join(map(printable, lines)), err=err, nl=nl)
 
 
 class Names(click.ParamType[tuple[str, ...]]):

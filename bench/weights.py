@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from bench.contracts import FOREIGN_ERRORS
 from bench.files import write_whole
 from bench.results import Cell
 
@@ -80,6 +81,7 @@ class Weights:
                 said = file.metadata()
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = json.loads(said["about"])
-            return (state, about) if said["digest"] == digest(state) else None
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+            whole = isinstance(about, dict) and said["digest"] == digest(state)
+            return (state, about) if whole else None
+        except (*FOREIGN_ERRORS, SafetensorError, MemoryError):
             return None

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
+from bench.contracts import printable
 from bench.metrics import metric_info
 from bench.report.table import Table
 
@@ -30,6 +31,8 @@ _STYLE: Any = {
     # Letters of the font itself, not drawings of them.
     "pdf.fonttype": 42,
     "svg.hashsalt": "bench",
+    # A name with dollar signs is a name, not a formula.
+    "text.parse_math": False,
 }
 _HERE, _PUBLISHED = "here", "published"
 
@@ -122,9 +125,15 @@ def _legend(figure: Figure, points: pd.DataFrame, colours: dict[str, Any]) -> No
     if (points["origin"] == _PUBLISHED).any():
         shown.append(_PUBLISHED)
         keys.append(Line2D([], [], color="black", marker="X", markersize=4, linestyle=(0, (3, 2))))
-    figure.legend(keys, shown, loc="outside lower center", ncols=min(len(shown), 8), frameon=False)
+    figure.legend(
+        keys,
+        list(map(printable, shown)),
+        loc="outside lower center",
+        ncols=min(len(shown), 8),
+        frameon=False,
+    )
 
 
 def _title(table: Table) -> str:
-    title = table.config.title
+    title = printable(table.config.title)
     return f"{title} [stand-in]" if any(row.standin for row in table.rows) else title
