@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -65,7 +65,8 @@ class Form(Generic[Kind]):
             raw = json.loads(text)
             found = raw.pop("format")
             if found == self.number:
-                checked: Kind = _adapter(self.kind).validate_python(raw)
+                adapter = _adapter(cast(Any, self.kind))
+                checked: Kind = adapter.validate_python(raw)
                 return checked
         except FOREIGN_ERRORS as error:
             raise self._refused(error, file) from error

@@ -257,7 +257,7 @@ def _numbers(store: h5py.File, key: str, file: Path) -> NDArray[np.floating]:
         group = group[part]
     values = group
     if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "iuf":
-        raise BadInput("no numbers", file=file, found=f"'{key}'", expected="a set of numbers")
+        raise BadInput("numbers are missing", file=file, expected=f"'{key}'")
     if values.external or values.is_virtual or values.nbytes > room_for(file):
         raise BadInput(
             "numbers that the file cannot hold",
@@ -278,8 +278,8 @@ def _camera(store: h5py.File, group: str, file: Path) -> dict[str, NDArray[np.fl
             raise BadInput(
                 "a camera is not complete",
                 file=file,
-                found=f"{values.size} numbers",
-                expected=f"{group}/{key} with {np.prod(shape)}",
+                found=values.size,
+                expected=f"{group}/{key} with {np.prod(shape)} numbers",
             )
         part[key] = values.astype(float).reshape(shape)
     return part

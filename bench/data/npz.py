@@ -10,6 +10,7 @@ account for.
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import pickle
 import pickletools
@@ -56,7 +57,7 @@ _OPCODES = frozenset(
 )  # fmt: skip
 
 DAMAGE = (
-    zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, struct.error, OSError, EOFError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, pickle.UnpicklingError, struct.error, OSError, EOFError,
     ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError, OverflowError,
     MemoryError, RecursionError, RuntimeError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
