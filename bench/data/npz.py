@@ -57,8 +57,8 @@ _OPCODES = frozenset(
 )  # fmt: skip
 
 DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, pickle.UnpicklingError, struct.error, OSError, EOFError,
-    ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError, OverflowError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, pickle.UnpicklingError, struct.error, OSError,
+    EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError, OverflowError,
     MemoryError, RecursionError, RuntimeError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 """What a damaged archive, header or pickle makes the standard library and NumPy raise."""

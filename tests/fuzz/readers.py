@@ -213,6 +213,9 @@ def _hostile_hdf5(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes
     return stream.getvalue()
 
 
+_TAKE = "S1/MyPoses/3D_positions/Walking.h5"
+
+
 def _positions() -> bytes:
     return _hdf5({"3D_positions": np.arange(192, dtype=np.float32).reshape(96, 2)})
 
@@ -234,8 +237,16 @@ def _cameras() -> bytes:
     return _hdf5(values)
 
 
+def _read_cameras(file: Path) -> object:
+    return h36m.cameras(file.parent)
+
+
 def _text(lines: int = 3) -> bytes:
     return b"\n".join([b",".join(b"%.2f" % (i / 9) for i in range(99))] * lines)
+
+
+def _read_text(file: Path) -> object:
+    return expmap.parse(file.read_bytes(), 99, file, "a")
 
 
 def _texts() -> bytes:
@@ -255,10 +266,11 @@ def _state() -> dict[str, torch.Tensor]:
     return {"module.a": torch.arange(6.0).view(2, 3), "module.b": torch.ones(2, dtype=torch.int64)}
 
 
-def _torch(**how: bool) -> Callable[[], bytes]:
+def _torch(*, new: bool) -> Callable[[], bytes]:
     def content() -> bytes:
         stream = io.BytesIO()
-        torch.save({"state_dict": _state(), "epoch": 3}, stream, **how)
+        whole = {"state_dict": _state(), "epoch": 3}
+        torch.save(whole, stream, _use_new_zipfile_serialization=new)
         return stream.getvalue()
 
     return content
@@ -301,6 +313,18 @@ def _draw(file: Path) -> None:
     report.write(table, folder / "drawn")
 
 
+def _result() -> bytes:
+    return to_json(RESULT).encode()
+
+
+def _failed() -> list[bytes]:
+    return [to_json(FAILED).encode()]
+
+
+def _read_result(file: Path) -> object:
+    return from_json(file.read_text("utf-8", "replace"), file)
+
+
 def _timing(folder: Path) -> Path:
     return Timings(folder).put(TIMING)
 
@@ -332,17 +356,10 @@ def _yaml(folder: Path) -> Path:
 
 
 def _bombs() -> list[bytes]:
-    lines = [
-        "a: &a0 [x, x]",
-        *(f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20)),
-    ]
-    return [
-        "\n".join(lines).encode(),
-        b"&a [*a]",
-        b"{" * 3000,
-        b"- " * 3000,
-        b"a: 1:2:3\nb: 2001-99-99",
-    ]
+    repeated = (", ".join([f"*a{level - 1}"] * 9) for level in range(1, 20))
+    lines = [f"b{level}: &a{level} [{text}]" for level, text in enumerate(repeated, start=1)]
+    whole = "\n".join(["a: &a0 [x, x]", *lines])
+    return [whole.encode(), b"&a [*a]", b"{" * 3000, b"- " * 3000, b"a: 1:2:3\nb: 2001-99-99"]
 
 
 def _of(model: type[config.Strict]) -> Callable[[Path], object]:
@@ -354,9 +371,9 @@ READERS = (
     Reader("npy", written("a.npy", lambda: npy(objects(1, "a", np.ones(3)))), read_npy, share=2),
     Reader("SMPL pickle", _body, _read_body),
     Reader("DeciWatch", _deciwatch, _read_deciwatch, in_archive),
-    Reader("h5", written("S1/MyPoses/3D_positions/Walking.h5", _positions), _read_take, _hostile_hdf5),
-    Reader("h5 cameras", written("cameras.h5", _cameras), lambda f: h36m.cameras(f.parent), share=0.2),
-    Reader("text", written("a.txt", _text), lambda f: expmap.parse(f.read_bytes(), 99, f, "a")),
+    Reader("h5", written(_TAKE, _positions), _read_take, _hostile_hdf5),
+    Reader("h5 cameras", written("cameras.h5", _cameras), _read_cameras, share=0.2),
+    Reader("text", written("a.txt", _text), _read_text),
     Reader("text archive", written("h3.6m.zip", _texts), _read_texts, in_archive, share=0.1),
     Reader("YAML", _yaml, _of(config.Preset), more=_bombs),
     Reader("YAML table", _yaml, _of(config.TableConfig), more=_assets("tables"), share=0.2),
@@ -364,17 +381,13 @@ READERS = (
     Reader("YAML method", _yaml, _of(config.MethodConfig), more=_assets("configs/methods")),
     Reader("weights", _weights, _read_weights, in_header),
     Reader("safetensors", _weights, checkpoints.read, in_header),
-    Reader("torch", written("a.pth", _torch()), checkpoints.read, in_archive),
-    Reader(
-        "torch, old", written("a.pth", _torch(_use_new_zipfile_serialization=False)), checkpoints.read
-    ),
-    Reader("result", written("a.json", lambda: to_json(RESULT).encode()),
-           lambda f: from_json(f.read_text("utf-8", "replace"), f), in_json, share=2,
-           more=lambda: [to_json(FAILED).encode()]),
-    Reader("plan", _plan, lambda f: plans.load(f).names, in_json, share=0.3),
+    Reader("torch", written("a.pth", _torch(new=True)), checkpoints.read, in_archive),
+    Reader("torch, old", written("a.pth", _torch(new=False)), checkpoints.read),
+    Reader("result", written("a.json", _result), _read_result, in_json, _failed, share=2),
+    Reader("plan", _plan, lambda file: plans.load(file).names, in_json, share=0.3),
     Reader("time", _timing, _read_timings, in_json),
-    Reader("prepared", _prepared, lambda f: store.load(f.parent), in_json),
-    Reader("prepared array", _prepared_array, lambda f: store.load(f.parent)),
+    Reader("prepared", _prepared, lambda file: store.load(file.parent), in_json),
+    Reader("prepared array", _prepared_array, lambda file: store.load(file.parent)),
     Reader("table of results", _table, _draw, in_json, share=0.2),
-)  # fmt: skip
+)
 BY_NAME = {reader.name: reader for reader in READERS}

@@ -11,13 +11,15 @@ Spoil = Callable[[Random, bytes, Sequence[bytes]], bytes]
 
 NUMBERS = (0, 1, -1, 127, 255, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1, 10**12)
 TEXTS = (
-    b"", b"\0", b"{", b"[" * 50, b"(" * 50, b"'", b'"', b"%s", b"../../x", b"/etc/passwd", b"\x1b[2J",
-    b"nan", b"1e999", b"-", b"\xff\xfe", b"\xed\xa0\x80", b"9" * 5000, b"*a", b"&a", b"!!python/name:os",
-    b"<<: ", b"? ", b"- ", b": ", b"\n", b"\t", b"O", b"|V8", b"<f8", b"c", b"R", b"b", b"}", b"]", b".",
+    b"", b"\0", b"{", b"[" * 50, b"(" * 50, b"'", b'"', b"%s", b"../../x", b"/etc/passwd", b"nan",
+    b"\x1b[2J", b"1e999", b"-", b"\xff\xfe", b"\xed\xa0\x80", b"9" * 5000, b"*a", b"&a", b"<<: ",
+    b"!!python/name:os", b"? ", b"- ", b": ", b"\n", b"\t", b"O", b"|V8", b"<f8", b"c", b"R", b"b",
+    b"}", b"]", b".",
 )  # fmt: skip
 VALUES = (
-    None, True, -1, 0, 10**30, 1e308, float("nan"), float("inf"), "", "../../../x", "\0", "\x1b[31m",
-    "a" * 10_000, [], {}, [[]], {"a": 1}, "=1+1", "\ud800", "2020-01-01", "<b>&|$x_1$\\input{x}",
+    None, True, -1, 0, 10**30, 1e308, float("nan"), float("inf"), "", "../../../x", "\0", "=1+1",
+    "\x1b[31m", "a" * 10_000, [], {}, [[]], {"a": 1}, "\ud800", "2020-01-01",
+    "<b>&|$x_1$\\input{x}",
 )  # fmt: skip
 
 
