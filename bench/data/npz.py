@@ -58,8 +58,8 @@ _OPCODES = frozenset(
 
 DAMAGE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, pickle.UnpicklingError, struct.error, OSError,
-    EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError, OverflowError,
-    MemoryError, RecursionError, RuntimeError, SyntaxError, tokenize.TokenError,
+    EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError,
+    OverflowError, MemoryError, RecursionError, RuntimeError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 """What a damaged archive, header or pickle makes the standard library and NumPy raise."""
 

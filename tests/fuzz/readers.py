@@ -346,10 +346,6 @@ def _prepared_array(folder: Path) -> Path:
     return folder / "data" / "test_truth.npy"
 
 
-def _assets(kind: str) -> Callable[[], list[bytes]]:
-    return lambda: [path.read_bytes() for path in sorted((config.assets() / kind).glob("*.yaml"))]
-
-
 def _yaml(folder: Path) -> Path:
     preset = {"title": "x", "intervals": 3, "options": {"a": ["x", 1.5, None], "b": {"c": True}}}
     return written("a.yaml", lambda: yaml.dump(preset).encode())(folder)
@@ -366,6 +362,14 @@ def _of(model: type[config.Strict]) -> Callable[[Path], object]:
     return lambda file: config.read(file, model)
 
 
+def _configs(name: str, kind: str, model: type[config.Strict], share: float = 1.0) -> Reader:
+    """The files of one kind that ship."""
+    texts = [path.read_bytes() for path in sorted((config.assets() / kind).glob("*.yaml"))]
+    return Reader(
+        name, written("a.yaml", lambda: texts[0]), _of(model), more=lambda: texts[1:], share=share
+    )
+
+
 READERS = (
     Reader("npz", written("a.npz", _arrays), read_npz, in_archive, share=2),
     Reader("npy", written("a.npy", lambda: npy(objects(1, "a", np.ones(3)))), read_npy, share=2),
@@ -376,9 +380,9 @@ READERS = (
     Reader("text", written("a.txt", _text), _read_text),
     Reader("text archive", written("h3.6m.zip", _texts), _read_texts, in_archive, share=0.1),
     Reader("YAML", _yaml, _of(config.Preset), more=_bombs),
-    Reader("YAML table", _yaml, _of(config.TableConfig), more=_assets("tables"), share=0.2),
-    Reader("YAML dataset", _yaml, _of(config.DatasetConfig), more=_assets("configs/datasets")),
-    Reader("YAML method", _yaml, _of(config.MethodConfig), more=_assets("configs/methods")),
+    _configs("YAML table", "tables", config.TableConfig, share=0.2),
+    _configs("YAML dataset", "configs/datasets", config.DatasetConfig),
+    _configs("YAML method", "configs/methods", config.MethodConfig),
     Reader("weights", _weights, _read_weights, in_header),
     Reader("safetensors", _weights, checkpoints.read, in_header),
     Reader("torch", written("a.pth", _torch(new=True)), checkpoints.read, in_archive),

@@ -104,6 +104,7 @@ def _feed(reader: Reader, numbers: range, run: int, keep: Path | None, pipe: int
     most = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
         file, seeds = reader.inputs(folder)
@@ -114,7 +115,7 @@ def _feed(reader: Reader, numbers: range, run: int, keep: Path | None, pipe: int
             file.write_bytes(content)
             if keep is not None:
                 (keep / f"{reader.name}.last").write_bytes(content)
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)  # what it does then is to kill
+            signal.setitimer(signal.ITIMER_REAL, SECONDS)  # which kills
             began = time.perf_counter()
             said = read(reader, file)
             took = time.perf_counter() - began
