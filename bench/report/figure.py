@@ -52,9 +52,8 @@ def against_interval(table: Table, folder: Path) -> list[Path]:
         figure = Figure((_PANEL[0] * len(panels), _PANEL[1] + _LEGEND), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        colours = dict(
-            zip(table.labels, sns.color_palette("colorblind", len(table.labels)), strict=True)
-        )
+        labels = list(map(printable, table.labels))
+        colours = dict(zip(labels, sns.color_palette("colorblind", len(labels)), strict=True))
         for place, (metric, axis) in enumerate(zip(panels, axes, strict=True)):
             _panel(axis, points[points["metric"] == metric], metric, colours)
             if not place:
@@ -73,14 +72,15 @@ def _points(table: Table, metrics: list[str]) -> pd.DataFrame:
     """One line for each number: method, metric, K, value, deviation, measured here or published."""
     lines = []
     for row, entry in table.entries:
+        label = printable(entry.label)
         for metric in metrics:
             number = entry.numbers.get(metric)
             if number is not None:
-                said = (entry.label, metric, row.interval, number.mean, number.sd or 0.0, _HERE)
+                said = (label, metric, row.interval, number.mean, number.sd or 0.0, _HERE)
                 lines.append(said)
             if metric in entry.published:
                 value = entry.published[metric]
-                lines.append((entry.label, metric, row.interval, value, 0.0, _PUBLISHED))
+                lines.append((label, metric, row.interval, value, 0.0, _PUBLISHED))
     return pd.DataFrame(lines, columns=["method", "metric", "K", "value", "sd", "origin"])
 
 
@@ -125,13 +125,7 @@ def _legend(figure: Figure, points: pd.DataFrame, colours: dict[str, Any]) -> No
     if (points["origin"] == _PUBLISHED).any():
         shown.append(_PUBLISHED)
         keys.append(Line2D([], [], color="black", marker="X", markersize=4, linestyle=(0, (3, 2))))
-    figure.legend(
-        keys,
-        list(map(printable, shown)),
-        loc="outside lower center",
-        ncols=min(len(shown), 8),
-        frameon=False,
-    )
+    figure.legend(keys, shown, loc="outside lower center", ncols=min(len(shown), 8), frameon=False)
 
 
 def _title(table: Table) -> str:
