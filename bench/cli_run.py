@@ -214,7 +214,7 @@ def sweep(**given: Any) -> None:
 )
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=options.Place(),
     default=Path("out"),
     show_default=True,
     help="Folder that tables were run into.",
@@ -239,7 +239,7 @@ def tables(
 @click.argument("names", nargs=-1)
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=options.Place(),
     default=Path("out"),
     show_default=True,
     help="Folder that tables were run into.",

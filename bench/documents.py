@@ -129,3 +129,9 @@ class _Plain(yaml.SafeLoader):
         if event.anchor is not None:
             self._sizes[event.anchor] = self._nodes - before
         return node
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        """Where a bracket opens: the scanner reads ahead, in the square of the open ones."""
+        if self.flow_level > _DEEPEST:
+            raise yaml.YAMLError(f"more than {_MOST} values or {_DEEPEST} levels")
+        super().fetch_flow_collection_start(TokenClass)

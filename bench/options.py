@@ -36,6 +36,21 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names
 
 
+class Place(click.Path):
+    """A path, there or not; one that cannot even be looked for is a usage error."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path as it was given."""
+        try:
+            Path(value).exists()
+        except OSError as error:
+            self.fail(f"'{printable(str(value)[:80])}': {error.strerror}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def budget(said: str) -> Callable[[Command], Command]:
     """`--budget`; said: what it decides here."""
     return click.option(
@@ -45,9 +60,7 @@ def budget(said: str) -> Callable[[Command], Command]:
 
 def out(said: str) -> Callable[[Command], Command]:
     """`--out`; said: what the folder is for here."""
-    return click.option(
-        "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help=said
-    )
+    return click.option("--out", type=Place(), default=Path("out"), show_default=True, help=said)
 
 
 def long_form(command: Command) -> Command:
@@ -97,20 +110,20 @@ track = click.option(
 data = click.option(
     "--data",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Folder with real data (docs/data.md); repeatable. Default: BENCH_DATA.",
 )
 plugin = click.option(
     "--plugin",
     "plugins",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Python file with a method of your own (docs/plugins.md); repeatable.",
 )
 checkpoints = click.option(
     "--checkpoints",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="File or folder with published weights; repeatable.",
 )
 
