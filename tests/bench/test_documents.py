@@ -76,6 +76,8 @@ def bomb(levels: int) -> str:
         (bomb(20), "values"),
         ("&a [*a]", "values"),
         ("[" * 200 + "]" * 200, "levels"),
+        ("{" * 100_000, "levels"),
+        ("- " * 100_000, "levels"),
         ("!!python/object/apply:os.system ['true']", "could not determine a constructor"),
         ("a: 2001-99-99", "month must be in 1..12"),
         ("a: *b", "values"),

@@ -11,8 +11,8 @@ from bench.cli import main
 VALUES = (
     "", "0", "1", "-1", "2:3", "1e99", str(10**30), "nan", "table3", "all", "linear", "linear:x",
     "ridge,linear", "h36m-fcn", "pw3d-spin", "mpjpe", "mpjpe@80", "../../x", "/dev/null", "a\nb",
-    "/etc/passwd", "\x1b[2J", "x" * 5000, "é", "--", "=", "[", "{a: 1}", "&a [*a]", "null", "deciwatch",
-    "smoke", "cpu", "%s", "5:1", "2:20:0", ":", ",", "1,,2", "\u202e",
+    "/etc/passwd", "\x1b[2J", "x" * 5000, "é", "--", "=", "[", "{a: 1}", "&a [*a]", "null",
+    "deciwatch", "smoke", "cpu", "%s", "5:1", "2:20:0", ":", ",", "1,,2", "\u202e",
 )  # fmt: skip
 TRIES = int(os.environ.get("BENCH_FUZZ_COMMANDS", "40"))
 OPTIONS = {
