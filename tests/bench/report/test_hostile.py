@@ -53,11 +53,14 @@ def safe(text: str) -> bool:
     return all(line.isprintable() for line in text.split("\n"))
 
 
-@pytest.mark.parametrize("long", [False, True])
-def test_a_terminal_is_told_nothing_but_text(hostile, long) -> None:
-    assert all(safe(line.plain) for line in draw(hostile, width=90, plain=True, long=long))
+def test_a_terminal_is_told_nothing_but_text(hostile) -> None:
+    assert all(safe(line.plain) for line in draw(hostile, width=90, plain=True))
+
+
+def test_nor_in_the_long_form_and_with_styles() -> None:
+    hostile = table(HOSTILE)
     console = Console(file=io.StringIO(), force_terminal=True, width=90, color_system=None)
-    show(hostile, console, long=long)
+    show(hostile, console, long=True)
     escapes = set(re.findall(r"\x1b.{0,2}", console.file.getvalue()))
     assert all(sign.startswith("\x1b[") and sign[2:].isdigit() for sign in escapes)
 
