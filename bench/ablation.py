@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
 
-import yaml
-
 from bench import registry
 from bench.config import (
     Column,
@@ -24,6 +22,7 @@ from bench.config import (
     nearest_names,
 )
 from bench.contracts import BadInput
+from bench.documents import from_yaml
 from bench.metrics import LEADING
 from bench.plan import preset_name
 
@@ -236,8 +235,8 @@ def _axes(asked: Asked) -> Iterator[list[_Step]]:
 def _value(flag: str, text: str) -> Any:
     """A typed value: a number, true, false, null, or else a word."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return from_yaml(text)
+    except BadInput as error:
         raise BadInput(f"--{flag} has no such value", found=text) from error
 
 

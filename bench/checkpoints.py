@@ -9,6 +9,7 @@ import pickle
 import re
 import struct
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -27,8 +28,19 @@ from bench.weights import digest
 # Where a file that holds more than weights keeps them.
 _INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
 
+# How many times a number may be part of the weights.
+_SHARING = 16
+
 # What reading a file that is no checkpoint may raise.
-_UNREADABLE = (*FOREIGN_ERRORS, EOFError, SafetensorError, pickle.UnpicklingError, struct.error)
+_UNREADABLE = (
+    *FOREIGN_ERRORS,
+    EOFError,
+    MemoryError,
+    SafetensorError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 # How torch names what a pickle would have called or built.
 _CODE = re.compile(r"GLOBAL (?P<name>[\w.]+) (?:was not an allowed global|whose module)")
@@ -95,6 +107,7 @@ def read(file: Path) -> dict[str, Tensor]:
         if start[8:] == b"{":
             content = load_file(file)
         else:
+            _check_archive(file)
             with warnings.catch_warnings():
                 # About pickles that torch did not write.
                 warnings.simplefilter("ignore")
@@ -104,6 +117,7 @@ def read(file: Path) -> dict[str, Tensor]:
     inside = content if isinstance(content, Mapping) else {}
     for state in (content, *(inside.get(name) for name in _INSIDE)):
         if _is_state(state):
+            _check_size(state, file)
             prefix = "module." if all(name.startswith("module.") for name in state) else ""
             return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     kind = type(content).__name__
@@ -113,6 +127,30 @@ def read(file: Path) -> dict[str, Tensor]:
         found=f"a {kind} with {_first(inside)}" if inside else f"a {kind}",
         expected=f"a state dict, by itself or under {', '.join(_INSIDE)}",
     )
+
+
+def _check_archive(file: Path) -> None:
+    """Raise BadInput for an archive that would expand; torch stores everything as it is."""
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        claimed = sum(member.file_size for member in archive.infolist())
+    if claimed > file.stat().st_size:
+        raise BadInput(
+            "claims more bytes than it has", file=file, found=claimed, hint="do not trust this file"
+        )
+
+
+def _check_size(state: Mapping[str, Tensor], file: Path) -> None:
+    """Raise BadInput where few numbers in the file pose as many; weights may share some."""
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    if claimed > _SHARING * file.stat().st_size:
+        raise BadInput(
+            "holds tensors that are larger than the file",
+            file=file,
+            found=f"{claimed} bytes of weights",
+            hint="do not trust this file",
+        )
 
 
 def _files(path: Path) -> list[Path]:
@@ -156,7 +194,17 @@ def _is_state(content: object) -> bool:
     return (
         isinstance(content, Mapping)
         and bool(content)
-        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+        and all(isinstance(k, str) and _is_plain(v) for k, v in content.items())
+    )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a tensor that holds every one of its numbers."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
     )
 
 

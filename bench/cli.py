@@ -36,11 +36,11 @@ class _Group(click.Group):
             with stoppable():
                 return super().invoke(ctx)
         except BadInput as error:
-            click.echo(f"bench: {error}", err=True)
+            options.echo(f"bench: {error}", err=True)
             ctx.exit(BadInput.exit_code)
         except Stopped as stop:
             notes = "".join(f": {note}" for note in getattr(stop, "__notes__", ()))
-            click.echo(
+            options.echo(
                 f"\nstopped{notes}; nothing finished is lost, go on with: {options.typed()}",
                 err=True,
             )
@@ -50,7 +50,7 @@ class _Group(click.Group):
                 raise
             place = f"{error.filename}: " if error.filename else ""
             hint = "make room; the same command goes on"
-            click.echo(f"bench: {place}{error.strerror}; {hint}", err=True)
+            options.echo(f"bench: {place}{error.strerror}; {hint}", err=True)
             ctx.exit(BadInput.exit_code)
 
     def resolve_command(
@@ -87,7 +87,7 @@ def list_(what: str, plugins: tuple[Path, ...], data: tuple[Path, ...]) -> None:
     from bench.listing import listed
 
     for line in listed(what, plugins, data):
-        click.echo(line)
+        options.echo(line)
 
 
 @main.group()
@@ -103,7 +103,7 @@ def check(names: tuple[str, ...], data: tuple[Path, ...]) -> None:
     from bench.listing import checked
 
     for line in checked(names, data):
-        click.echo(line)
+        options.echo(line)
 
 
 @data.command()
@@ -121,7 +121,7 @@ def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None
     with Shown(Console(stderr=True)) as progress:
         lines = prepared(name, data, device, budget, progress.say)
     for line in lines:
-        click.echo(line)
+        options.echo(line)
 
 
 for command in (
@@ -149,4 +149,4 @@ def doctor(data: tuple[Path, ...], out: Path) -> None:
     from bench.listing import diagnosis
 
     for line in diagnosis(data, out):
-        click.echo(line)
+        options.echo(line)

@@ -59,4 +59,4 @@ def cost(
     if form == "text":
         costing.show(lines, Console())
     else:
-        click.echo(costing.DRAWN[form](lines), nl=False)
+        options.echo(costing.DRAWN[form](lines), nl=False)

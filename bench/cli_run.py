@@ -127,7 +127,7 @@ def _requests(table: str, given: dict[str, Any]) -> list[Request]:
     if table == "all":
         requests, left_out = that_fit(requests)
         for line in left_out:
-            click.echo(line, err=True)
+            options.echo(line, err=True)
     return requests
 
 
@@ -170,7 +170,7 @@ def ablate(context: click.Context, /, **given: Any) -> None:
     method = given.pop("method")
     if given.pop("listing"):
         for line in ablation.listed(method, given["budget"], given["preset"]):
-            click.echo(line)
+            options.echo(line)
         return
     own = [flag.lstrip("-") for option in context.command.params for flag in option.opts]
     asked = ablation.Asked(
@@ -230,7 +230,7 @@ def sweep(**given: Any) -> None:
     request = Request(table=name, config=config, command=options.typed(), **given)
     outcomes = _show([request], long_form=long_form)
     for path in sweeping.draw(outcomes[0].table, request.out):
-        click.echo(path)
+        options.echo(path)
     _leave(outcomes)
 
 
@@ -246,7 +246,7 @@ def sweep(**given: Any) -> None:
 )
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=options.Place(),
     default=Path("out"),
     show_default=True,
     help="Folder that tables were run into.",
@@ -262,16 +262,16 @@ def tables(
 
     written, problems = gather(names, formats, results, out, Style(**style))
     for path in written:
-        click.echo(path)
+        options.echo(path)
     for problem in problems:
-        click.echo(f"warning: {problem}", err=True)
+        options.echo(f"warning: {problem}", err=True)
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=options.Place(),
     default=Path("out"),
     show_default=True,
     help="Folder that tables were run into.",
@@ -287,10 +287,10 @@ def audit(names: tuple[str, ...], results: Path, form: str) -> None:
     from bench import audit as auditing
 
     if not (results / "plans").is_dir():
-        click.echo(f"no table was run into {results}: costs alone are checked", err=True)
+        options.echo(f"no table was run into {results}: costs alone are checked", err=True)
     findings = auditing.audit(names, results)
     for line in auditing.lines(findings, markdown=form == "markdown"):
-        click.echo(line)
+        options.echo(line)
 
 
 def _show(requests: Sequence[Request], *, long_form: bool) -> list[Outcome]:
@@ -306,10 +306,10 @@ def _show(requests: Sequence[Request], *, long_form: bool) -> list[Outcome]:
         with Shown(Console(stderr=True)) as progress:
             outcome = run_table(request, progress)
         if number:
-            click.echo()
+            options.echo("")
         show(outcome.table, Console(), long=long_form)
         for warning in outcome.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            options.echo(f"warning: {warning}", err=True)
         outcomes.append(outcome)
     return outcomes
 
@@ -319,7 +319,7 @@ def _leave(outcomes: Sequence[Outcome]) -> None:
     failed = sum(outcome.failed for outcome in outcomes)
     if failed:
         cells = "1 cell" if failed == 1 else f"{failed} cells"
-        click.echo(f"{cells} failed; the same command with --redo failed tries again", err=True)
+        options.echo(f"{cells} failed; the same command with --redo failed tries again", err=True)
         sys.exit(1)
 
 

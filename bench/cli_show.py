@@ -41,5 +41,5 @@ def prediction(
     from bench.showing import Wanted, show_prediction
 
     wanted = Wanted(clip, methods, dataset, at, budget, data, checkpoints, plugins, out)
-    for path in show_prediction(wanted, say=lambda text: click.echo(text, err=True)):
-        click.echo(path)
+    for path in show_prediction(wanted, say=lambda text: options.echo(text, err=True)):
+        options.echo(path)

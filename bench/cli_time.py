@@ -114,7 +114,7 @@ def time_methods(
     if report:
         clocked = stored(request)
     else:
-        clocked = clock(request, say=lambda text: click.echo(text, err=True))
-    click.echo(draw(clocked, form), nl=False)
+        clocked = clock(request, say=lambda text: options.echo(text, err=True))
+    options.echo(draw(clocked, form), nl=False)
     if not clocked.timings:
         sys.exit(1)

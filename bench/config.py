@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from bench.contracts import BadInput
+from bench.documents import read_yaml
 
 Selection = Literal["last", "validation", "test"]
 Task = Literal["recovery", "prediction"]
@@ -337,13 +337,15 @@ def _with_published(row: Any, metrics: Any) -> Any:
     """A row as in a file, with every published number as a mapping; what is wrong stays."""
     if not isinstance(row, dict) or not isinstance(row.get("published"), dict):
         return row
-    metrics = row.get("metrics") or metrics or ()
+    metrics = row.get("metrics") or metrics
+    if not isinstance(metrics, list | tuple):
+        metrics = ()
 
     def full(values: Any) -> Any:
         if isinstance(values, list | tuple):
             if len(values) > len(metrics):
                 raise ValueError(f"{row.get('dataset')}: more values than there are metrics")
-            values = dict(zip(metrics, values, strict=False))
+            values = dict(zip(map(str, metrics), values, strict=False))
         if not isinstance(values, dict):
             return values
         return {m: {"value": v} if isinstance(v, int | float) else v for m, v in values.items()}
@@ -397,11 +399,7 @@ def nearest_names(name: str, known: Iterable[str]) -> str:
 
 def read(path: Path, model: type[_Model]) -> _Model:
     """Read a YAML file (safe loader) into a model; BadInput lists every error with its path."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput("not valid YAML", file=path, found=str(error)) from error
-    return parse(raw, model, path)
+    return parse(read_yaml(path), model, path)
 
 
 def parse(raw: object, model: type[_Model], file: object) -> _Model:
@@ -471,15 +469,15 @@ def table_config(name: str) -> TableConfig:
 @cache
 def method_config(name: str) -> MethodConfig:
     """The presets of a method; a method without a file has one, empty, named `default`."""
-    path = assets() / "configs/methods" / f"{name}.yaml"
-    return (
-        read(path, MethodConfig) if path.is_file() else MethodConfig(presets={"default": Preset()})
-    )
+    # A plugin or a stored plan may call a method anything: only names that are there become paths.
+    if name not in _names("configs/methods"):
+        return MethodConfig(presets={"default": Preset()})
+    return _load("configs/methods", "method", name, MethodConfig)
 
 
 @cache
 def budgets() -> dict[str, Budget]:
     """Every budget by name."""
     path = assets() / "configs/budgets.yaml"
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw = read_yaml(path)
     return {name: parse(budget, Budget, f"{path}: {name}") for name, budget in raw.items()}

@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+# The longest line that an error may be: files of others may hold names of any length.
+_LONGEST = 2000
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would act on; as many characters as before.
+
+    Spaces of all kinds, line breaks too, are a space each; control and formatting characters (of
+    which escape sequences are made) and halves of characters are a question mark each.
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "?" for sign in text)
+
+
 class BadInput(Exception):
     """Something the user gave cannot be used: one line that says what, where and what to do.
 
@@ -47,7 +62,8 @@ class BadInput(Exception):
             line += f"; expected {expected}"
         if hint is not None:
             line += f"; {hint}"
-        super().__init__(" ".join(line.split()))
+        line = printable(" ".join(line.split()))
+        super().__init__(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ...")
 
 
 # What code that is not ours may raise while it runs.

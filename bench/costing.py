@@ -12,7 +12,6 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +22,7 @@ from bench.contracts import FOREIGN_ERRORS, BadInput, Geometry, Span, Window
 from bench.cost import Cost, cost, estimator_cost
 from bench.data.clips import DIMS
 from bench.data.skeletons import SKELETONS
+from bench.documents import from_yaml
 from bench.report.grid import Column, Piece, blocks
 from bench.report.markdown import escape as markdown_escape
 from bench.report.sentences import grouped
@@ -95,8 +95,8 @@ def parsed(settings: Iterable[str]) -> dict[str, Any]:
         if not (name and sign):
             raise BadInput("cannot read the setting", found=text, expected="NAME=VALUE")
         try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            options[name] = from_yaml(value)
+        except BadInput as error:
             raise BadInput("cannot read the setting", found=text, expected="NAME=VALUE") from error
     return options
 

@@ -12,6 +12,16 @@ from bench.contracts import BadInput
 
 # NAME.ENDING.PROCESS.tmp, as `write_whole` calls what it has not finished.
 _TEMPORARY = re.compile(r".+\.[a-z]+\.\d+\.tmp")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.,+=@-]")
+
+
+def file_name(*parts: object, most: int = 160) -> str:
+    """Part of a file's name made of names that others chose; never a path, whatever they hold.
+
+    Parts are joined by `_`. What is no plain letter, digit or sign becomes `-`; what is too long
+    is cut off, so that a caller who needs different names adds a digest.
+    """
+    return _UNSAFE.sub("-", "_".join(map(str, parts)))[:most]
 
 
 def write_whole(path: Path, content: str | bytes, *, what: str, hint: str) -> None:

@@ -8,6 +8,7 @@ forward pass, Adam with exponential decay.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from bench.contracts import BadInput
+from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.data.placing import Placing, Scene
 from bench.files import write_whole
 
@@ -235,10 +236,23 @@ def _resume(
     """Put a stored state back; the number of epochs it has seen, 0 without a usable one."""
     if file is None or not file.is_file():
         return 0
+    before = copy.deepcopy((model.state_dict(), optimiser.state_dict()))
     try:
-        state = load_file(file)
-    except (SafetensorError, OSError):
+        return _restored(load_file(file), config, model, optimiser)
+    except (*FOREIGN_ERRORS, SafetensorError, MemoryError):
+        # Damaged, in whatever way: what it had changed is put back.
+        model.load_state_dict(before[0])
+        optimiser.load_state_dict(before[1])
         return 0
+
+
+def _restored(
+    state: dict[str, Tensor],
+    config: LifterConfig,
+    model: Lifter,
+    optimiser: torch.optim.Optimizer,
+) -> int:
+    """As `_resume`, from the tensors of a file; raises whatever they lead to when damaged."""
     if state.pop("config", torch.empty(0)).tolist() != _digest(config).tolist():
         return 0
     epoch = int(state.pop("epoch"))
@@ -248,6 +262,9 @@ def _resume(
         i: {key: state.pop(f"adam.{i}.{key}") for key in ("step", "exp_avg", "exp_avg_sq")}
         for i in range(len(parameters))
     }
+    for i, parameter in enumerate(parameters):
+        if any(own["state"][i][key].shape != parameter.shape for key in ("exp_avg", "exp_avg_sq")):
+            raise ValueError("moments of another model")
     own["param_groups"][0]["lr"] = float(state.pop("lr"))
     model.load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
     optimiser.load_state_dict(own)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from bench.provenance import hardware
 
@@ -55,11 +54,6 @@ class Machine:
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
         versions = (f"{name} {version}" for name, version in self.versions.items())
         return ", ".join((self.cpu, cores, self.system, *versions))
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Machine:
-        """A machine as `dataclasses.asdict` gives it; KeyError for what is missing."""
-        return cls(raw["cpu"], raw["cores"], raw["system"], dict(raw["versions"]))
 
 
 def this_machine() -> Machine:

@@ -10,9 +10,17 @@ from typing import Any, TypeVar
 
 import click
 
+from bench.contracts import printable
+
 BUDGETS = ("smoke", "quick", "paper")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print text that may hold names of others: a terminal acts on nothing in it."""
+    lines = str(text).split("\n")
+    click.echo("\n".join(map(printable, lines)), err=err, nl=nl)
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -30,6 +38,21 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names
 
 
+class Place(click.Path):
+    """A path, there or not; one that cannot even be looked for is a usage error."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path as it was given."""
+        try:
+            Path(value).exists()
+        except OSError as error:
+            self.fail(f"'{printable(str(value)[:80])}': {error.strerror}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def budget(said: str) -> Callable[[Command], Command]:
     """`--budget`; said: what it decides here."""
     return click.option(
@@ -39,9 +62,7 @@ def budget(said: str) -> Callable[[Command], Command]:
 
 def out(said: str) -> Callable[[Command], Command]:
     """`--out`; said: what the folder is for here."""
-    return click.option(
-        "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help=said
-    )
+    return click.option("--out", type=Place(), default=Path("out"), show_default=True, help=said)
 
 
 def long_form(command: Command) -> Command:
@@ -128,20 +149,20 @@ track = click.option(
 data = click.option(
     "--data",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Folder with real data (docs/data.md); repeatable. Default: BENCH_DATA.",
 )
 plugin = click.option(
     "--plugin",
     "plugins",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Python file with a method of your own (docs/plugins.md); repeatable.",
 )
 checkpoints = click.option(
     "--checkpoints",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="File or folder with published weights; repeatable.",
 )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench import config as configs
 from bench.config import TableConfig, parse
 from bench.contracts import BadInput
+from bench.documents import Form
 from bench.files import write_whole
 from bench.results import Cell, Planned, Result, Results
 
@@ -116,32 +117,42 @@ def save(plan: Plan, folder: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A plan as it lies in its file."""
+
+    config: dict[str, Any]
+    planned: tuple[Planned, ...]
+    every_frame: tuple[str, ...]
+    missing: dict[str, str]
+    by: Literal["action"] | None
+    command: str
+
+
+_FILE = Form(_Kept, FORMAT, "plans", "not the plan of a table", "run the table again")
+
+
 def load(path: Path) -> Plan:
     """The plan in a file; BadInput when it is not one."""
-    try:
-        said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if said["format"] != FORMAT:
-            raise BadInput("another format", file=path, found=said["format"], expected=FORMAT)
-        planned = tuple(
-            Planned(place["row"], place["column"], Cell(**place["cell"]))
-            for place in said["planned"]
-        )
-        config = parse(said["config"], TableConfig, path)
-        return Plan(
-            path.stem,
-            config,
-            planned,
-            tuple(said["every_frame"]),
-            said["missing"],
-            said["by"],
-            said["command"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(
-            "not the plan of a table", file=path, found=repr(error), hint="run the table again"
-        ) from error
+    kept = _FILE.read(path)
+    config = parse(kept.config, TableConfig, path)
+    for place in kept.planned:
+        if place.row not in range(len(config.rows)) or place.column not in range(
+            len(config.columns)
+        ):
+            found = f"a cell in row {place.row} and column {place.column}"
+            raise BadInput(_FILE.problem, file=path, found=found, hint=_FILE.hint)
+    return Plan(
+        path.stem,
+        config,
+        kept.planned,
+        kept.every_frame,
+        kept.missing,
+        kept.by,
+        kept.command,
+    )
 
 
 def kept(folder: Path) -> list[Path]:
     """The plans of an output folder, by name."""
-    return sorted((folder / "plans").glob("*.json"))
+    return sorted(path for path in (folder / "plans").glob("*.json") if path.is_file())

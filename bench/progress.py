@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from bench.contracts import printable
 from bench.results import Result
 
 # In a log, a line about a running cell at most this often, in seconds.
@@ -27,7 +28,7 @@ class Shown:
         self._task: TaskID | None = None
         if console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TimeRemainingColumn(),
@@ -64,7 +65,7 @@ class Shown:
         name = self._names.get(key, key)
         if self._bar and self._task is not None:
             done = sum(self._shares.values())
-            self._bar.update(self._task, completed=done, description=f"{name}: {text}")
+            self._bar.update(self._task, completed=done, description=printable(f"{name}: {text}"))
         elif share < 1 and time.monotonic() - self._last > _QUIET:
             self._line(f"  {self._done()} {name}: {100 * share:.0f} %, {text}")
 
@@ -85,4 +86,4 @@ class Shown:
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

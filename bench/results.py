@@ -14,15 +14,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, with_config
+
 from bench.contracts import BadInput
-from bench.files import write_whole
+from bench.documents import Form
+from bench.files import file_name, write_whole
 
 FORMAT = 3
+
+# A file with more in it is of another version.
+_exact = with_config(ConfigDict(extra="forbid"))
 
 # A preset is a name for options and training, a budget one for training and limits.
 _NAMES = ("preset", "budget")
 
 
+@_exact
 @dataclass(frozen=True)
 class Cell:
     """The unit of work: everything here changes the numbers, nothing else does.
@@ -62,7 +69,8 @@ class Cell:
         said = {k: v for k, v in asdict(self).items() if k not in without}
         said["limits"] = {k: v for k, v in self.limits.items() if k not in scoring}
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        return f"{self.dataset}_{self.method}_s{self.seed}_{digest[:16]}"
+        # A plan may come from anywhere, and names in it must not lead out of the folder.
+        return f"{file_name(self.dataset, self.method, f's{self.seed}')}_{digest[:16]}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class Planned:
     cell: Cell
 
 
+@_exact
 @dataclass(frozen=True)
 class ClipScore:
     """One clip's scores: metric -> (value, weight); a dataset's score is the weighted mean."""
@@ -84,6 +93,7 @@ class ClipScore:
     values: Mapping[str, tuple[float, float]]
 
 
+@_exact
 @dataclass(frozen=True)
 class Scored:
     """What a number stands on: how much was scored, missed, padded and left out.
@@ -101,6 +111,7 @@ class Scored:
     sampled: float = 0.0
 
 
+@_exact
 @dataclass(frozen=True)
 class Result:
     """What a cell produced. `status` is 'failed' when `error` tells why there are no numbers.
@@ -126,6 +137,9 @@ class Result:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
+_FILE = Form(Result, FORMAT, "results", "not a result file", "delete it to compute it anew")
+
+
 def to_json(result: Result) -> str:
     """A result as JSON text; numbers round-trip exactly."""
     said = {"format": FORMAT, **asdict(result)}
@@ -139,27 +153,11 @@ def _digest(said: Mapping[str, Any]) -> str:
 
 def from_json(text: str, file: object = None) -> Result:
     """The result in a JSON text; BadInput when it is not one."""
-    try:
-        raw = json.loads(text)
-        # Results of earlier versions have none.
-        digest = raw.pop("digest", None)
-        whole = digest is None or digest == _digest(raw)
-        found = raw.pop("format")
-        if found != FORMAT:
-            raise BadInput("another format of results", file=file, found=found, expected=FORMAT)
-        raw["cell"] = Cell(**raw["cell"])
-        raw["clips"] = tuple(
-            ClipScore(**{**clip, "values": {k: tuple(v) for k, v in clip["values"].items()}})
-            for clip in raw["clips"]
-        )
-        raw["scored"] = Scored(**raw["scored"]) if raw["scored"] else None
-        raw["curve"] = tuple(raw["curve"])
-        result = Result(**raw)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(
-            "not a result file", file=file, found=repr(error), hint="delete it to compute it anew"
-        ) from error
-    if not whole:
+    result = _FILE.parse(text, file)
+    raw = json.loads(text)
+    # Results of earlier versions have none.
+    digest = raw.pop("digest", None)
+    if digest is not None and digest != _digest(raw):
         raise BadInput(
             "not the result that was written",
             file=file,

@@ -25,7 +25,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.contracts import BadInput
+from bench.contracts import BadInput, printable
 from bench.data.clips import Array, Skeleton
 from bench.files import write_whole
 from bench.horizons import PROTOCOLS, horizons
@@ -54,6 +54,8 @@ _STYLE: Any = {
     "text.color": _INK,
     # Letters of the font itself, not drawings of them.
     "pdf.fonttype": 42,
+    # A name with dollar signs is a name, not a formula.
+    "text.parse_math": False,
     "svg.hashsalt": "bench",
 }
 # In the animation: the height of a body and of the names above, in inches.
@@ -343,7 +345,8 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Text:
-    return axes.text(x, y, text, **{"ha": "center", "va": "center", **style})
+    lines = "\n".join(map(printable, text.split("\n")))
+    return axes.text(x, y, lines, **{"ha": "center", "va": "center", **style})
 
 
 def _label(axes: Axes, text: str, x: float, y: float, width: float, ha: str = "center") -> None:

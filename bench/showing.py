@@ -15,6 +15,7 @@ from bench.config import TableConfig, nearest_names, table_config
 from bench.contracts import BadInput, Prediction, Span
 from bench.data.clips import Clip, Dataset, Split
 from bench.data.histories import span_of
+from bench.files import file_name
 from bench.horizons import PROTOCOLS, HorizonProtocol, horizons
 from bench.results import check_writable
 from bench.weights import Weights
@@ -71,7 +72,7 @@ def show_prediction(wanted: Wanted, say: Callable[[str], None]) -> tuple[Path, .
     at = _start(drawn, dataset, clip) if wanted.at is None else wanted.at
     excerpt = cut(dataset, clip, split, at, [span for _, _, span in shown])
     forecasts = [forecast(label, method, span, excerpt) for label, method, span in shown]
-    name = f"{dataset.name}_{clip.name}_{at}".replace("/", "_").replace(" ", "_")
+    name = file_name(dataset.name, clip.name.replace("/", "_").replace(" ", "_"), at)
     return write(excerpt, forecasts, wanted.out / "pictures", name)
 
 

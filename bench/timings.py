@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.contracts import BadInput, Window
-from bench.files import write_whole
+from bench.documents import Form
+from bench.files import file_name, write_whole
 from bench.machine import Machine
 from bench.timing import Measured
 
@@ -54,8 +55,7 @@ class Timing:
         said = [self.dataset, asdict(self.window), dict(self.options), self.revision]
         said += [self.engine, self.precision, self.batch, self.threads]
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        method = self.method.replace(":", "-")
-        return f"{self.machine.key}_{method}_{digest[:12]}.json"
+        return f"{file_name(self.machine.key, self.method)}_{digest[:12]}.json"
 
     @property
     def per_window(self) -> float:
@@ -84,6 +84,9 @@ class Timing:
         return ratio * other.batch / self.batch
 
 
+_FILE = Form(Timing, FORMAT, "times", "not a stored time", "delete the file and measure again")
+
+
 class Timings:
     """The times kept in one output folder, `FOLDER/timings/*.json`."""
 
@@ -108,7 +111,7 @@ class Timings:
 
         BadInput for a file that is damaged or of another format.
         """
-        found = [_read(path) for path in sorted(self.folder.glob("*.json"))]
+        found = [_FILE.read(path) for path in sorted(self.folder.glob("*.json")) if path.is_file()]
         return sorted(found, key=lambda timing: (timing.run, timing.place))
 
 
@@ -153,26 +156,3 @@ def counterpart(timing: Timing, method: str, timings: Sequence[Timing]) -> Timin
         if other.method == method and config == wanted and size:
             return other
     return None
-
-
-def _read(path: Path) -> Timing:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw.pop("format") != FORMAT:
-            raise ValueError("another format")
-        measured = raw["measured"]
-        return Timing(
-            **{
-                **raw,
-                "machine": Machine.from_json(raw["machine"]),
-                "window": Window(**raw["window"]),
-                "measured": Measured(**{**measured, "rounds": tuple(measured["rounds"])}),
-            }
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(
-            "not a stored time",
-            file=path,
-            found=f"{type(error).__name__}: {error}",
-            hint="delete the file and measure again",
-        ) from error

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from bench.contracts import FOREIGN_ERRORS
 from bench.files import write_whole
 from bench.results import Cell
 
@@ -83,9 +84,9 @@ class Weights:
                 said = file.metadata()
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = json.loads(said["about"])
-            if said["digest"] != digest(state):
+            if not isinstance(about, dict) or said["digest"] != digest(state):
                 raise ValueError("another digest")
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except (*FOREIGN_ERRORS, SafetensorError, MemoryError) as error:
             say(f"{path}: the weights are damaged; found {error!r}; they count as absent")
             return None
         return state, about

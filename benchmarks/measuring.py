@@ -74,12 +74,6 @@ class Row:
         median = self.ours.median
         return median / self.floor if self.better == "higher" else self.floor / median
 
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Row:
-        """A row as `dataclasses.asdict` gives it; KeyError for what is missing."""
-        sides = {name: tuple(turns) for name, turns in raw["sides"].items()}
-        return cls(**{**raw, "sides": sides})
-
 
 @dataclass(frozen=True)
 class Spread:

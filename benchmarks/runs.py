@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bench.contracts import BadInput
+from bench.documents import Form
 from bench.files import write_whole
 from bench.machine import Machine, load, this_machine
 from bench.provenance import commit, hardware
@@ -37,13 +37,10 @@ class Run:
     rows: tuple[Row, ...]
     skipped: Mapping[str, str]
 
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Run:
-        """A run as `save` wrote it; KeyError or TypeError for what is missing."""
-        said = {name: value for name, value in raw.items() if name != "format"}
-        said["machine"] = Machine.from_json(raw["machine"])
-        said["rows"] = tuple(Row.from_json(row) for row in raw["rows"])
-        return cls(**said)
+
+_FILE = Form(
+    Run, FORMAT, "runs of the benchmarks", "not a run of the benchmarks", "delete the file"
+)
 
 
 def run(names: Sequence[str], request: Request, command: str, say: Callable[[str], None]) -> Run:
@@ -90,17 +87,7 @@ def save(found: Run, folder: Path) -> Path:
 
 def stored(folder: Path) -> list[Run]:
     """All runs in a folder, the oldest first; BadInput when there is none, or a damaged one."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            if raw["format"] != FORMAT:
-                raise ValueError(f"format {raw['format']}")
-            found.append(Run.from_json(raw))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadInput(
-                "not a run of the benchmarks", file=path, found=repr(error), hint="delete the file"
-            ) from error
+    found = [_FILE.read(path) for path in sorted(folder.glob("*.json"))]
     if not found:
         raise BadInput(
             "no stored runs", file=folder, hint="measure with `python -m benchmarks run`"

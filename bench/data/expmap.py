@@ -8,10 +8,8 @@ second; the body's place and direction in the room are not.
 
 from __future__ import annotations
 
-import lzma
 import re
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +22,7 @@ from bench.contracts import BadInput
 from bench.data.assembly import assemble
 from bench.data.clips import SPLITS, Clip, Dataset, Split, check_clip, place_of
 from bench.data.figures import CMU_38, H36M_32, Figure
+from bench.data.npz import guarded
 from bench.kinematics import Floats
 
 _MM = 1000.0
@@ -44,18 +43,13 @@ CMU_ACTIONS = (
 )  # fmt: skip
 
 _HINT = "docs/data.md says where to get it"
+_AGAIN = "copy the file again"
 
 
-# What reading an archive may raise; RuntimeError: it is encrypted.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+# Far more than any text has, and how much more than its own bytes an archive may make of one.
+_LARGEST_TEXT = 1 << 26
+_INFLATION = 50
+_SMALL_TEXT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -183,7 +177,7 @@ def load(place: Path, source: Source, config: DatasetConfig, name: str) -> Datas
                 clip=text,
                 found=f"{len(frames)} frames at {config.fps:g} per second",
                 expected=f"at least {layout.least}",
-                hint="copy the file again",
+                hint=_AGAIN,
             )
         poses = (figure.pose(frames)[:, list(figure.used)] / _MM).astype(np.float32)
         clip = Clip(name=text, recording=text, detected=poses, truth=poses)
@@ -199,7 +193,7 @@ def parse(content: bytes, values: int, file: Path, text: str) -> Floats:
     content: lines of `values` numbers separated by commas; file, text: what to name in errors.
     BadInput when there is no line, a line of another length, or a kept one without finite numbers.
     """
-    hint = "copy the file again"
+    hint = _AGAIN
     expected = f"{values} numbers separated by commas in every line"
 
     def wrong(found: str) -> BadInput:
@@ -214,7 +208,7 @@ def parse(content: bytes, values: int, file: Path, text: str) -> Floats:
             raise wrong(f"{line.count(b',') + 1} in line {number}")
     try:
         numbers = np.loadtxt(lines[::_EVERY], delimiter=",", comments=None, ndmin=2)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise wrong(str(error).partition(" at row")[0]) from error
     if not np.isfinite(numbers).all():
         bad = np.argwhere(~np.isfinite(numbers))[0, 0]
@@ -243,27 +237,32 @@ def _layout(dataset: str) -> _Layout:
 def _texts(place: Path, layout: _Layout) -> dict[str, str]:
     """The texts of a folder or archive: name and path in it, in the order of the clips."""
     if place.is_dir():
-        return layout.named(p.relative_to(place).as_posix() for p in place.glob(layout.glob))
-    try:
-        with zipfile.ZipFile(place) as archive:
-            return layout.named(archive.namelist())
-    except _UNREADABLE as error:
-        raise _unreadable(place, error) from error
+        return layout.named(
+            path.relative_to(place).as_posix() for path in place.glob(layout.glob) if path.is_file()
+        )
+    with guarded(place, _AGAIN), zipfile.ZipFile(place) as archive:
+        return layout.named(archive.namelist())
 
 
 def _read(place: Path, path: str) -> bytes:
-    """The content of one text of a folder or archive."""
-    try:
+    """The content of one text of a folder or archive; BadInput when it is far too large."""
+    file = place / path
+    with guarded(file, _AGAIN):
         if place.is_dir():
-            return (place / path).read_bytes()
-        with zipfile.ZipFile(place) as archive:
-            return archive.read(path)
-    except _UNREADABLE as error:
-        raise _unreadable(place / path, error) from error
+            _check_size(file, file.stat().st_size, _LARGEST_TEXT)
+            return file.read_bytes()
+        with zipfile.ZipFile(place) as archive, archive.open(path) as stream:
+            member = archive.getinfo(path)
+            most = min(_LARGEST_TEXT, _INFLATION * member.compress_size + _SMALL_TEXT)
+            _check_size(file, member.file_size, most)
+            # Reading a given size keeps the decompressor within it.
+            return stream.read(member.file_size)
 
 
-def _unreadable(file: Path, error: Exception) -> BadInput:
-    return BadInput("cannot be read", file=file, found=error, hint="copy the file again")
+def _check_size(file: Path, size: int, most: int) -> None:
+    if size > most:
+        problem = "too large for motion capture as text"
+        raise BadInput(problem, file=file, found=f"{size} bytes", expected=f"at most {most}")
 
 
 def _splits(texts: Iterable[str], dataset: str) -> dict[str, Split]:

@@ -8,6 +8,7 @@ world positions ('3D_positions', 96 x T, mm); `S*/StackedHourglass/TAKE.CAMERA.h
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import BadInput
 from bench.data.clips import Array
+from bench.data.npz import guarded, room_for
 from bench.data.skeletons import HOURGLASS_14
 
 TRAIN_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
@@ -232,36 +234,57 @@ def views(root: Path, subjects: tuple[str, ...]) -> Iterator[tuple[Take, Camera,
             )
 
 
-def _open(file: Path) -> h5py.File:
-    try:
-        return h5py.File(file, "r")
-    except OSError as error:
+@contextmanager
+def _open(file: Path) -> Iterator[h5py.File]:
+    """An HDF5 file for reading; what its damage makes the library raise becomes BadInput."""
+    with guarded(file, "copy the file again"):
+        if not file.is_file():
+            raise FileNotFoundError("no such file")
+        with h5py.File(file, "r") as store:
+            yield store
+
+
+def _numbers(store: h5py.File, key: str, file: Path) -> NDArray[np.floating]:
+    """The numbers under a name; BadInput for what is not in this very file, or not in full.
+
+    HDF5 can point to other files, and can claim any number of values that were never written.
+    """
+    group: Any = store
+    for part in key.split("/"):
+        link = group.get(part, getlink=True) if isinstance(group, h5py.Group) else None
+        if not isinstance(link, h5py.HardLink):
+            raise BadInput("numbers are missing", file=file, found=list(store), expected=f"'{key}'")
+        group = group[part]
+    values = group
+    if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "iuf":
+        raise BadInput("numbers are missing", file=file, expected=f"'{key}'")
+    if values.external or values.is_virtual or values.nbytes > room_for(file):
         raise BadInput(
-            "cannot be read as HDF5", file=file, found=error, hint="copy the file again"
-        ) from error
+            "numbers that the file cannot hold",
+            file=file,
+            found=f"'{key}' of shape {values.shape}",
+            hint="do not trust this file",
+        )
+    found: NDArray[np.floating] = np.asarray(values)
+    return found
 
 
 def _camera(store: h5py.File, group: str, file: Path) -> dict[str, NDArray[np.float64]]:
     """The numbers of one camera, by the names they have in the file."""
     part = {}
     for key, shape in _CAMERA.items():
-        values = store.get(f"{group}/{key}")
-        if not isinstance(values, h5py.Dataset) or values.size != np.prod(shape):
+        values = _numbers(store, f"{group}/{key}", file)
+        if values.size != np.prod(shape):
             raise BadInput(
-                "a camera is missing or not complete",
+                "a camera is not complete",
                 file=file,
+                found=values.size,
                 expected=f"{group}/{key} with {np.prod(shape)} numbers",
             )
-        part[key] = np.asarray(values, float).reshape(shape)
+        part[key] = values.astype(float).reshape(shape)
     return part
 
 
 def _array(file: Path, key: str) -> NDArray[np.floating]:
     with _open(file) as store:
-        values = store.get(key)
-        if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "iuf":
-            raise BadInput("numbers are missing", file=file, found=list(store), expected=f"'{key}'")
-        try:
-            return np.asarray(values)
-        except OSError as error:
-            raise BadInput("damaged", file=file, found=error, hint="copy the file again") from error
+        return _numbers(store, key, file)

@@ -10,6 +10,7 @@ account for.
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import pickle
 import pickletools
@@ -40,6 +41,7 @@ _HINT = "get the file again from where docs/data.md says"
 _INFLATION = 200
 _SHARING = 16
 _SLACK = 1 << 20
+_MOST_AXES = 32
 
 # What NumPy's own pickles consist of (protocols 2 to 4). Without dictionaries no attribute can be
 # set, without the extension registry and persistent ids nothing outside the pickle is reached.
@@ -54,12 +56,12 @@ _OPCODES = frozenset(
     )
 )  # fmt: skip
 
-# What a damaged archive, header or pickle makes the standard library and NumPy raise.
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, struct.error, OSError, EOFError,
-    ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError, OverflowError,
-    MemoryError, RecursionError, RuntimeError, SyntaxError, tokenize.TokenError,
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, pickle.UnpicklingError, struct.error, OSError,
+    EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError,
+    OverflowError, MemoryError, RecursionError, RuntimeError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
+"""What a damaged archive, header or pickle makes the standard library and NumPy raise."""
 
 
 class RefusedError(Exception):
@@ -81,7 +83,7 @@ def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, NDArr
     arrays: dict[str, NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            room = _INFLATION * path.stat().st_size + _SLACK
+            room = room_for(path)
             for member in archive.infolist():
                 key = member.filename.removesuffix(".npy")
                 if keys is not None and key not in keys:
@@ -89,7 +91,7 @@ def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, NDArr
                 room -= member.file_size
                 _check_member(member, key in arrays, room, path)
                 arrays[key] = _read_member(archive, member, path, key)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BadInput(
             "not a readable .npz file", file=path, found=_said(error), hint=_HINT
         ) from error
@@ -120,10 +122,15 @@ def guarded(path: Path, hint: str = "") -> Iterator[None]:
             expected="NumPy arrays only",
             hint=hint or "do not trust this file",
         ) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BadInput("cannot be read", file=path, found=_said(error), hint=hint or _HINT) from (
             error
         )
+
+
+def room_for(path: Path) -> int:
+    """How many bytes may come out of a compressed file; more, and it is made to exhaust memory."""
+    return _INFLATION * path.stat().st_size + _SLACK
 
 
 def _check_member(member: zipfile.ZipInfo, again: bool, room: int, path: Path) -> None:
@@ -155,7 +162,7 @@ def _read_member(
             expected="NumPy arrays only",
             hint="do not trust this file",
         ) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BadInput(
             f"key '{key}' cannot be read", file=path, found=_said(error), hint=_HINT
         ) from error
@@ -178,8 +185,8 @@ def _parse(content: bytes) -> NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         shape, _, dtype = read_header(stream, max_header_size=_LARGEST_HEADER)
-    if any(length < 0 for length in shape):
-        raise ValueError(f"negative length in shape {shape}")
+    if len(shape) > _MOST_AXES or any(length < 0 for length in shape):
+        raise ValueError(f"negative length or too many axes in shape {shape}")
     if dtype.hasobject:
         if dtype.kind != "O":
             raise RefusedError(f"an array of {dtype}")
@@ -231,7 +238,10 @@ class _Array:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, raw = state
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        # Short, before it is looked through: a pickle can name one number any number of times.
+        if not isinstance(shape, tuple) or len(shape) > _MOST_AXES:
+            raise ValueError("an array whose shape is not valid")
+        if not all(type(n) is int and n >= 0 for n in shape):
             raise ValueError("an array whose shape is not valid")
         if not isinstance(dtype, _Dtype):
             raise ValueError("an array without a dtype")
@@ -240,6 +250,8 @@ class _Array:
         if dtype.value.hasobject:
             if not isinstance(raw, list) or len(raw) != size:
                 raise ValueError(f"an object array that does not hold its {size} elements")
+            # One list may be the data of any number of arrays.
+            self._owner.take(8 * size)
             flat = np.empty(size, dtype=object)
             for index, element in enumerate(raw):
                 flat[index] = self._owner.resolve(element)
@@ -337,7 +349,7 @@ class ArrayPickle(pickle.Unpickler):
         elif not isinstance(element, (str, int, float, np.generic)):
             raise RefusedError(f"an element of type {type(element).__name__}")
         if isinstance(element, np.ndarray):
-            self._take(element.nbytes)
+            self.take(element.nbytes)
         return element
 
     def _reconstruct(self, kind: object, *_: object) -> _Array:
@@ -361,13 +373,14 @@ class ArrayPickle(pickle.Unpickler):
             if not all(isinstance(value, (int, float, np.number)) for value in values):
                 raise RefusedError("a list that holds more than numbers")
             width = max(width, len(values))
-        self._take(8 * len(parts) * width)
+        self.take(8 * len(parts) * width)
         array = np.array(parts)
         if array.dtype.hasobject:
             raise ValueError("a list of numbers that are too large")
         return array
 
-    def _take(self, size: int) -> None:
+    def take(self, size: int) -> None:
+        """Count bytes taken from memory; ValueError when the file cannot account for them."""
         self._room -= size
         if self._room < 0:
             raise ValueError("far more values are claimed than the file can hold")

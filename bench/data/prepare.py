@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,6 +28,7 @@ from bench.data.assembly import assemble
 from bench.data.clips import Array, Clip, Dataset, Split, check_clip, to_root
 from bench.data.placing import Scene
 from bench.data.skeletons import H36M_17, SKELETONS
+from bench.documents import read_yaml
 from bench.lifter import Lifter, LifterConfig, lift, train
 
 Variant = Literal["held-out", "all", "out-of-fold"]
@@ -42,7 +42,7 @@ _VALIDATION_TAKES = ("Waiting", "Walking", "Sitting 1")
 def lifter_config(budget: str) -> LifterConfig:
     """The lifter's settings for a budget, from configs/lifters.yaml."""
     file = configs.assets() / "configs/lifters.yaml"
-    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    settings = read_yaml(file)
     if budget not in settings:
         raise BadInput(f"unknown budget '{budget}'", hint=configs.nearest_names(budget, settings))
     return LifterConfig(**settings[budget])

@@ -69,6 +69,12 @@ def read(folder: Path) -> BodyModel:
     """
     skinning()
     file, extra = files(folder)
+    with guarded(file, _HINT):
+        return _model(file, extra)
+
+
+def _model(file: Path, extra: Path) -> BodyModel:
+    """What `read` does; what does not fit may also show as an error of NumPy's."""
     found = read_npz(file, _KEYS) if file.suffix == ".npz" else _read_pickle(file)
     for key in _KEYS:
         if key not in found:
@@ -188,5 +194,4 @@ def _refused(*_: object) -> None:
 
 
 def _read_pickle(file: Path) -> dict[str, NDArray[Any]]:
-    with guarded(file, _HINT):
-        return _ModelPickle(file.read_bytes()).dictionary()
+    return _ModelPickle(file.read_bytes()).dictionary()

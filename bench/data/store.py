@@ -13,9 +13,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,14 @@ import numpy as np
 
 from bench.contracts import BadInput
 from bench.data.body import BodyModel, check_model
-from bench.data.clips import BODY_SHAPE, DIMS, SPLITS, Array, Clip, Dataset, Split, missed
+from bench.data.clips import BODY_SHAPE, DIMS, SPLITS, Array, Clip, Dataset, Space, Split, missed
+from bench.data.npz import DAMAGE
 from bench.data.skeletons import SKELETONS
+from bench.documents import Form
 from bench.locks import Locks
 
 FORMAT = 1
+_ANEW = "delete the folder to prepare it anew"
 _SHAPES = ("detected_shape", "truth_shape")
 _FIELDS = ("name", "title", "estimator", "space", "fps", "origin", "standin", "fingerprint")
 
@@ -133,38 +136,58 @@ def save(dataset: Dataset, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """A clip in dataset.json."""
+
+    name: str
+    recording: str
+    frames: int
+    image: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """dataset.json; data prepared by earlier versions does not say the last four."""
+
+    name: str
+    title: str
+    estimator: str
+    space: Space
+    fps: float
+    origin: str
+    standin: bool
+    fingerprint: str
+    skeleton: str
+    notes: tuple[str, ...]
+    clips: Mapping[Split, tuple[_Listed, ...]]
+    detected_is_truth: bool = False
+    shaped: bool = False
+    body_parents: tuple[int, ...] | None = None
+    missed: Mapping[Split, int] = field(default_factory=dict)
+
+
+_FILE = Form(_Meta, FORMAT, "prepared data", "the prepared data is damaged", _ANEW)
+
+
 def load(folder: Path) -> Dataset:
     """Open a dataset; its arrays are memory-mapped, so this takes no time and no memory."""
     file = folder / "dataset.json"
+    meta = _FILE.read(file)
     try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-        if meta["format"] != FORMAT:
-            raise BadInput(
-                "another format of prepared data",
-                file=file,
-                found=meta["format"],
-                expected=FORMAT,
-                hint="delete the folder to prepare it anew",
-            )
-        skeleton = SKELETONS[meta["skeleton"]]
-        shape = (len(skeleton.joints), DIMS[meta["space"]])
-        clips = {split: _clips(folder, split, meta, shape) for split in SPLITS}
+        skeleton = SKELETONS[meta.skeleton]
+        shape = (len(skeleton.joints), DIMS[meta.space])
         return Dataset(
             skeleton=skeleton,
-            clips=clips,
+            clips={split: _clips(folder, split, meta, shape) for split in SPLITS},
             body=_body(folder, meta),
-            notes=tuple(meta["notes"]),
+            notes=meta.notes,
             # Data prepared earlier does not say it: then it is counted when it is asked for.
-            counted={split: int(count) for split, count in meta.get("missed", {}).items()},
-            **{field: meta[field] for field in _FIELDS},
+            counted=dict(meta.missed),
+            **{name: getattr(meta, name) for name in _FIELDS},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(
-            "the prepared data is damaged",
-            file=file,
-            found=repr(error),
-            hint="delete the folder to prepare it anew",
-        ) from error
+    except DAMAGE as error:
+        raise BadInput(_FILE.problem, file=file, found=repr(error), hint=_ANEW) from error
 
 
 def _stack(file: Path, parts: list[Array]) -> None:
@@ -177,16 +200,16 @@ def _stack(file: Path, parts: list[Array]) -> None:
             out.write(np.ascontiguousarray(part, "<f4").data)
 
 
-def _body(folder: Path, meta: dict[str, Any]) -> BodyModel | None:
+def _body(folder: Path, meta: _Meta) -> BodyModel | None:
     """The body model of a prepared folder; BadInput when its arrays are not what it wrote."""
-    if not meta.get("body_parents"):
+    if not meta.body_parents:
         return None
     arrays = {
         field.name: _open(folder / f"body_{field.name}.npy")
         for field in fields(BodyModel)
         if field.name != "parents"
     }
-    model = BodyModel(**arrays, parents=tuple(meta["body_parents"]))
+    model = BodyModel(**arrays, parents=meta.body_parents)
     check_model(model, folder)
     return model
 
@@ -198,13 +221,9 @@ def _open(file: Path) -> Array:
     return np.lib.format.open_memmap(file, mode="c")
 
 
-def _clips(
-    folder: Path, split: Split, meta: dict[str, Any], shape: tuple[int, int]
-) -> tuple[Clip, ...]:
-    listed = meta["clips"][split]
-    # Data prepared before there was motion capture does not say it.
-    same = meta.get("detected_is_truth", False)
-    frames = [int(entry["frames"]) for entry in listed]
+def _clips(folder: Path, split: Split, meta: _Meta, shape: tuple[int, int]) -> tuple[Clip, ...]:
+    listed, same = meta.clips[split], meta.detected_is_truth
+    frames = [entry.frames for entry in listed]
     if min(frames, default=1) < 1:
         raise ValueError(f"a clip of {min(frames)} frames")
     ends = np.cumsum(frames)
@@ -212,9 +231,9 @@ def _clips(
     wanted: dict[str, tuple[int, ...]] = {"truth": shape}
     if not same:
         wanted["detected"] = shape
-    if meta["space"] == "2d":
+    if meta.space == "2d":
         wanted["box"] = (4,)
-    if meta.get("shaped", False):
+    if meta.shaped:
         wanted |= dict.fromkeys(_SHAPES, (BODY_SHAPE,))
     for what, rest in wanted.items():
         file = folder / f"{split}_{what}.npy"
@@ -227,7 +246,7 @@ def _clips(
                 file=file,
                 found=f"{array.shape} {array.dtype}",
                 expected=f"{(sum(frames), *rest)} float32",
-                hint="delete the folder to prepare it anew",
+                hint=_ANEW,
             )
         arrays[what] = array
     clips = []
@@ -235,11 +254,11 @@ def _clips(
         part = {what: array[end - count : end] for what, array in arrays.items()}
         clips.append(
             Clip(
-                name=entry["name"],
-                recording=entry["recording"],
+                name=entry.name,
+                recording=entry.recording,
                 detected=part["truth" if same else "detected"],
                 truth=part["truth"],
-                image=tuple(entry["image"]) if entry["image"] else None,
+                image=entry.image,
                 box=part.get("box"),
                 **{what: part.get(what) for what in _SHAPES},
             )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import pandas as pd
 
+from bench.contracts import printable
 from bench.metrics import metric_info
 from bench.report.quoting import published
 from bench.report.style import PLAIN, Style, styled
 from bench.report.table import DatasetRow, Entry, State, Table
+
+_SEEN_AS_FORMULA = re.compile(r"\A\s*[=+@-](?=.)")
 
 _COUNTS = [
     "interval",
@@ -38,9 +44,20 @@ def csv(table: Table, style: Style = PLAIN) -> str:
         if entry.state not in ("absent", "quoted") or entry.published
         for metric in table.metrics_of(row)
     ]
-    frame = pd.DataFrame(lines)
+    frame = pd.DataFrame(map(plain, lines))
     counts = [name for name in _COUNTS if name in frame]
     return frame.astype(dict.fromkeys(counts, "Int64")).to_csv(index=False, lineterminator="\n")
+
+
+def plain(line: Mapping[str, object]) -> dict[str, object]:
+    """A line whose texts are nothing but text, in a spreadsheet too.
+
+    Control characters go, and what a spreadsheet would compute has an apostrophe before it.
+    """
+    return {
+        name: _SEEN_AS_FORMULA.sub(r"'\g<0>", printable(value)) if isinstance(value, str) else value
+        for name, value in line.items()
+    }
 
 
 def _line(table: Table, row: DatasetRow, entry: Entry, metric: str) -> dict[str, object]:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
+from bench.contracts import printable
 from bench.files import write_whole
 from bench.metrics import metric_info
 from bench.report.table import Table
@@ -32,6 +33,8 @@ STYLE: Any = {
     # Letters of the font itself, not drawings of them.
     "pdf.fonttype": 42,
     "svg.hashsalt": "bench",
+    # A name with dollar signs is a name, not a formula.
+    "text.parse_math": False,
 }
 _HERE, _PUBLISHED = "here", "published"
 
@@ -51,9 +54,8 @@ def against_interval(table: Table, folder: Path) -> list[Path]:
         figure = Figure((_PANEL[0] * len(panels), _PANEL[1] + _LEGEND), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        colours = dict(
-            zip(table.labels, sns.color_palette("colorblind", len(table.labels)), strict=True)
-        )
+        labels = list(map(printable, table.labels))
+        colours = dict(zip(labels, sns.color_palette("colorblind", len(labels)), strict=True))
         for place, (metric, axis) in enumerate(zip(panels, axes, strict=True)):
             _panel(axis, points[points["metric"] == metric], metric, colours)
             if not place:
@@ -78,14 +80,15 @@ def _points(table: Table, metrics: list[str]) -> pd.DataFrame:
     """One line for each number: method, metric, K, value, deviation, measured here or published."""
     lines = []
     for row, entry in table.entries:
+        label = printable(entry.label)
         for metric in metrics:
             number = entry.numbers.get(metric)
             if number is not None:
-                said = (entry.label, metric, row.interval, number.mean, number.sd or 0.0, _HERE)
+                said = (label, metric, row.interval, number.mean, number.sd or 0.0, _HERE)
                 lines.append(said)
             if metric in entry.published:
                 value = entry.published[metric]
-                lines.append((entry.label, metric, row.interval, value, 0.0, _PUBLISHED))
+                lines.append((label, metric, row.interval, value, 0.0, _PUBLISHED))
     return pd.DataFrame(lines, columns=["method", "metric", "K", "value", "sd", "origin"])
 
 
@@ -134,5 +137,5 @@ def _legend(figure: Figure, points: pd.DataFrame, colours: dict[str, Any]) -> No
 
 
 def _title(table: Table) -> str:
-    title = table.config.title
+    title = printable(table.config.title)
     return f"{title} [stand-in]" if any(row.standin for row in table.rows) else title

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
+from bench.contracts import printable
 from bench.report import sentences
 from bench.report.cells import gain_label, gain_text, why
 from bench.report.heads import heads
@@ -22,7 +23,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 def escape(text: str) -> str:
     """Any text as Markdown that prints it, also inside a table; line breaks become spaces."""
-    joined = " ".join(text.split()).replace("&", "&amp;")
+    joined = printable(" ".join(text.split())).replace("&", "&amp;")
     return _SPECIAL.sub(r"\\\1", joined)
 
 
@@ -34,7 +35,7 @@ def markdown(table: Table, style: Style = PLAIN) -> str:
     the style leaves nothing of it.
     """
     table = styled(table, style)
-    title = f"**{sentences.heading(table)}: {escape(table.config.title)}**"
+    title = f"**{escape(sentences.heading(table))}: {escape(table.config.title)}**"
     legend = sentences.legend(table, style, spread=table.with_spread)
     said = [", ".join(sentences.settings(table)), legend]
     said += [sentences.standins(table), *sentences.remarks(table)]

@@ -17,6 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from bench.contracts import printable
 from bench.report import sentences
 from bench.report.cells import (
     SIGN,
@@ -74,6 +75,9 @@ def draw(
     said += [sentences.standins(table), *sentences.remarks(table), sentences.ran(table)]
     for sentence in said:
         lines += _wrapped(sentence, width)
+    # Names and reasons may hold what a terminal would act on.
+    for line in lines:
+        line.plain = printable(line.plain)
     return lines
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.clocking import Clocked
 from bench.report import markdown, tex
+from bench.report.csv import plain
 from bench.report.grid import Column, Piece, blocks
 from bench.timing import counted
 from bench.timings import Timing, baseline, counterpart
@@ -188,7 +189,7 @@ def _csv(clocked: Clocked) -> str:
                 "time": timing.about["time"],
             }
         )
-    return pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
+    return pd.DataFrame(map(plain, lines)).to_csv(index=False, lineterminator="\n")
 
 
 _FORMS: dict[str, Callable[[Clocked], str]] = {

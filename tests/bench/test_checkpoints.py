@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -374,3 +375,35 @@ def test_the_published_weights_are_three_models(
         {"history": 10, "future": 25},
     ]
     assert [(each.adopted.joints, each.adopted.dims) for each in found] == [(22, 3)] * 3
+
+
+def test_a_tensor_that_poses_as_a_larger_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.pth"
+    torch.save({"one.w": torch.zeros(1).expand(1 << 20, 1 << 20)}, file)
+    assert "tensors that are larger than the file" in refusal(file)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(3).to_sparse(), torch.empty(10**9, device="meta")],
+    ids=["sparse", "meta"],
+)
+def test_a_tensor_without_all_of_its_numbers_is_no_weight(tmp_path: Path, tensor) -> None:
+    file = tmp_path / "a.pth"
+    torch.save({"one.w": tensor}, file)
+    assert "no weights in this file" in refusal(file)
+
+
+def test_an_archive_that_expands_is_refused(tmp_path: Path) -> None:
+    file, bomb = tmp_path / "a.pth", tmp_path / "b.pth"
+    torch.save({"one.w": torch.zeros(500_000)}, file)
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as out:
+        for member in archive.infolist():
+            out.writestr(member.filename, archive.read(member))
+    assert "claims more bytes than it has" in refusal(bomb)
+
+
+def test_a_header_that_claims_gigabytes_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    file.write_bytes((2 << 30).to_bytes(8, "little") + b"{}")
+    assert "not a checkpoint" in refusal(file)

@@ -359,3 +359,16 @@ def test_training_and_lifting_on_cuda(tmp_path):
     here = train(config, toy_scene(), checkpoint=checkpoint)
     np.testing.assert_allclose(lift(here, pixels), on_cuda, rtol=0, atol=1e-3)
     assert error_mm(here, pixels, poses) < np.linalg.norm(poses, axis=-1).mean()
+
+
+@pytest.mark.parametrize("spoil", ["epoch", "lr", "adam.0.exp_avg", "model.output_mean", "cut"])
+def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, spoil):
+    checkpoint = tmp_path / "fcn.safetensors"
+    whole = train(TOY, toy_scene(), checkpoint=checkpoint)
+    if spoil == "cut":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
+    else:
+        state = load_file(checkpoint)
+        state[spoil] = torch.zeros(2, 3)
+        save_file(state, checkpoint)
+    assert same(train(TOY, toy_scene(), checkpoint=checkpoint), whole)

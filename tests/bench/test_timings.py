@@ -105,7 +105,7 @@ def test_damaged_files_are_refused(tmp_path: Path, content: str) -> None:
     store = Timings(tmp_path)
     path = store.put(timing())
     path.write_text(content)
-    with pytest.raises(BadInput, match="not a stored time") as caught:
+    with pytest.raises(BadInput, match=r"not a stored time|another format of times") as caught:
         store.all()
     assert str(path) in str(caught.value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -409,3 +410,24 @@ def test_standing_still_errs_as_much_as_was_measured_elsewhere(shared: Path) -> 
     assert [round(at[:h].mean(), 1) for h in horizons] == [
         18.4, 29.4, 47.9, 55.7, 68.9, 79.8, 88.8, 94.4,
     ]  # fmt: skip
+
+
+def test_a_text_that_expands_without_end_is_refused(spoiled: Path, tmp_path: Path) -> None:
+    text = spoiled / "S1/walking_1.txt"
+    text.write_bytes(text.read_bytes() + b"\n" * 5_000_000)
+    message = refusal(packed(spoiled, tmp_path / "h3.6m.zip", top="h3.6m/dataset/"))
+    assert "S1/walking_1.txt: too large for motion capture as text" in message
+
+
+def test_an_archive_may_name_any_path(spoiled: Path, tmp_path: Path) -> None:
+    file = packed(spoiled, tmp_path / "h3.6m.zip", top="../../../h3.6m/dataset/")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("/etc/x\x1b[2J", "x")
+    before = sorted(tmp_path.rglob("*"))
+    assert len(load(file).clips["test"]) > 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_pipe_among_the_texts_is_not_read(spoiled: Path) -> None:
+    os.mkfifo(spoiled / "S1/eating_1.txt")
+    assert "S1/eating_1" not in {clip.name for clip in load(spoiled).clips["train"]}

@@ -1,5 +1,6 @@
 """The layout of raw Human3.6M: pairing, cameras, what is left out and what is refused."""
 
+import os
 import shutil
 
 import h5py
@@ -215,7 +216,7 @@ def test_a_missing_camera_is_told(spoiled_h36m, lost, told):
     with h5py.File(spoiled_h36m / "cameras.h5", "r+") as store:
         del store[lost]
     message = refusal(lambda: h36m.cameras(spoiled_h36m))
-    assert message.startswith(f"{spoiled_h36m / 'cameras.h5'}: a camera is missing")
+    assert message.startswith(f"{spoiled_h36m / 'cameras.h5'}: numbers are missing")
     assert told in message
 
 
@@ -235,7 +236,7 @@ def test_a_camera_with_too_few_numbers_or_another_name_is_told(spoiled_h36m):
 def test_cameras_that_are_no_hdf5_are_refused(spoiled_h36m):
     (spoiled_h36m / "cameras.h5").write_text("no cameras")
     message = refusal(lambda: list(h36m.views(spoiled_h36m, ALL)))
-    assert message.startswith(f"{spoiled_h36m / 'cameras.h5'}: cannot be read as HDF5")
+    assert message.startswith(f"{spoiled_h36m / 'cameras.h5'}: cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -288,3 +289,36 @@ def test_the_real_data_misses_what_is_known_to_be_missing(real):
         "S9/Discussion 1 (motion capture)",
         "S11/Directions/54138969 (detections)",
     )
+
+
+@pytest.mark.parametrize("kind", ["external link", "soft link", "other file", "virtual", "huge"])
+def test_numbers_that_are_not_in_the_file_are_refused(spoiled_h36m, tmp_path, kind):
+    take = Take("S1", "Walking", spoiled_h36m)
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as store:
+        store["3D_positions"] = np.zeros((96, 30), np.float32)
+    with h5py.File(take.mocap, "w") as store:
+        if kind == "external link":
+            store["3D_positions"] = h5py.ExternalLink(str(other), "/3D_positions")
+        elif kind == "soft link":
+            store["x"] = np.zeros((96, 30))
+            store["3D_positions"] = h5py.SoftLink("/x")
+        elif kind == "other file":
+            raw = [(str(other), 0, 96 * 4)]
+            store.create_dataset("3D_positions", (96, 4), "u1", external=raw)
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((96, 30), "f4")
+            layout[:] = h5py.VirtualSource(str(other), "3D_positions", (96, 30))
+            store.create_virtual_dataset("3D_positions", layout)
+        else:
+            store.create_dataset("3D_positions", (96, 10**9), "f4", chunks=(96, 1))
+    message = refusal(lambda: take.world)
+    assert message.startswith(str(take.mocap))
+    assert "3D_positions" in message
+
+
+def test_a_pipe_is_no_file(spoiled_h36m):
+    take = Take("S1", "Walking", spoiled_h36m)
+    take.mocap.unlink()
+    os.mkfifo(take.mocap)
+    assert "no such file" in refusal(lambda: take.world)

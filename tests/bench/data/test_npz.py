@@ -349,3 +349,21 @@ def damaged(factory, content, changes, cut, shorten, wrap):
     path = factory.getbasetemp() / "damaged.npz"
     path.write_bytes(wrap(bytes(broken)))
     holds(path)
+
+
+def test_one_list_cannot_be_the_data_of_arrays_without_end(tmp_path):
+    """Each array takes a few bytes of the pickle, and would take the time of the whole list."""
+    size = 100_000
+    items = b"](" + b"K\x01" * size + b"e"
+    shape = b"(J" + struct.pack("<i", size) + b"t"
+    first = array_state(shape, OBJECT, items + b"q\x01")
+    again = array_state(shape, OBJECT, b"h\x01")
+    pickled = b"\x80\x02](" + first + again * 2000 + b"e."
+    assert "far more values" in refusal(write(tmp_path, zipped(x=npy_of(pickled))))
+
+
+def test_a_shape_of_one_number_named_without_end_is_refused(tmp_path):
+    number = b"\x8a\xff" + b"\x7f" * 255 + b"q\x01"
+    shape = b"(" + number + b"h\x01" * 500_000 + b"t"
+    pickled = b"\x80\x02" + array_state(shape, OBJECT, b"]") + b"."
+    assert "shape is not valid" in refusal(write(tmp_path, zipped(x=npy_of(pickled))))
