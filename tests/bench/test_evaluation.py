@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import evaluation
+from bench import evaluation, registry
 from bench.contracts import BadInput, Window
 from bench.data import stretches
 from bench.data.body import Shapes
@@ -516,3 +516,40 @@ def test_selection_sees_the_mean_joint_distance_of_unmerged_windows():
     expected = np.mean([distance[s : s + 11].mean() for s in (0, 1)])
     assert window_error(Zero(), source, None) == pytest.approx(expected, rel=1e-5)
     assert window_error(Zero(), source, 1) == pytest.approx(distance[:11].mean(), rel=1e-5)
+
+
+def test_with_many_frames_a_network_is_made_faster_and_scores_the_same(monkeypatch):
+    pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    torch.manual_seed(0)
+    method = registry.build("mixsynthformer", {"width": 16, "depth": 2}, WINDOW).eval()
+    data = dataset(clip("a", 120), clip("b", 61))
+    used = protocol("deciwatch")
+    plain, _ = evaluate(method, data, "test", used, WINDOW)
+    calls = []
+    recover = method.recover
+    monkeypatch.setattr(method, "recover", lambda given: calls.append(len(given)) or recover(given))
+    monkeypatch.setattr(evaluation, "_MANY_FRAMES", 1)
+    fast, _ = evaluate(method, data, "test", used, WINDOW)
+    # It is asked once, to be compared with.
+    assert len(calls) == 1
+    for one, other in zip(plain, fast, strict=True):
+        assert other.name == one.name
+        for metric, (value, weight) in one.values.items():
+            assert other.values[metric] == (pytest.approx(value, rel=1e-6), weight)
+
+
+@pytest.mark.parametrize("trouble", [BadInput("no such form"), RuntimeError("no such thing"), None])
+def test_a_faster_form_that_fails_or_is_wrong_is_not_used(monkeypatch, trouble):
+    def made(*_):
+        if trouble:
+            raise trouble
+        return lambda given: method.recover(given) + 1e-3
+
+    monkeypatch.setattr("bench.folding.in_batches", made)
+    monkeypatch.setattr(evaluation, "_MANY_FRAMES", 1)
+    method = registry.build("mixsynthformer", {"width": 16, "depth": 2}, WINDOW).eval()
+    data = dataset(clip("a", 120))
+    expected = method.recover
+    assert evaluation._fast(method, WINDOW, "cpu") == expected
+    scores, _ = evaluate(method, data, "test", protocol("deciwatch"), WINDOW)
+    assert scores[0].values["mpjpe"][0] > 0
