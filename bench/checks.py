@@ -19,6 +19,7 @@ from bench.config import method_config
 from bench.contracts import (
     BadInput,
     Fitted,
+    Foldable,
     Geometry,
     Method,
     Prediction,
@@ -31,6 +32,9 @@ from bench.contracts import (
 
 _BATCH = 5
 _CLOSE = 1e-5
+
+FOLDED_CLOSE = 1e-4
+"""How far a folded form may be from the method, relative to the largest value."""
 
 
 class Violation(AssertionError):
@@ -304,6 +308,27 @@ def check_state(subject: Subject) -> None:
     _expect_equal(second, first, "the same output from a restored state")
 
 
+def check_folded(subject: Subject) -> None:
+    """A form for inference, where the method has one, does the same and leaves the method alone."""
+    method = subject.ready()
+    if not isinstance(method, Foldable) or isinstance(subject.geometry, Span):
+        return
+    given = subject.given()
+    expected = subject.apply(method, given.clone())
+    function = method.folded()
+    _expect_equal(subject.apply(method, given.clone()), expected, "a method left as it was")
+    if isinstance(method, torch.nn.Module):
+        with torch.no_grad():
+            for parameter in method.parameters():
+                parameter.add_(1)
+    for count in (1, len(given)):
+        with torch.no_grad():
+            found = function(given[:count].clone())
+        _expect_like(found, given[:count], subject.geometry.frames)
+        off = float((found - expected[:count]).abs().max() / expected.abs().max())
+        _expect(off <= FOLDED_CLOSE, "the same from its folded form", f"{off:.3g} off")
+
+
 def check_device(subject: Subject, device: str = "cuda") -> None:
     """Another device gives the same numbers but for rounding."""
     method, given = subject.ready(), subject.given()
@@ -331,6 +356,7 @@ CHECKS: tuple[Check, ...] = (
     check_batch,
     check_gradients,
     check_state,
+    check_folded,
 )
 
 

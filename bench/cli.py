@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from bench.cli_cost import cost
 from bench.cli_run import ablate, audit, report, run, sweep, tables
 from bench.cli_show import show
 from bench.cli_time import time_methods
+from bench.cli_track import export, mlflow
+from bench.cli_tune import tune
+from bench.stopping import Stopped, stoppable
+
+# Whatever could not be written where no writer has a better word for it.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class _Group(click.Group):
@@ -23,14 +30,28 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         from bench.contracts import BadInput
 
-        try:
+        if ctx.parent is not None:
             return super().invoke(ctx)
+        try:
+            with stoppable():
+                return super().invoke(ctx)
         except BadInput as error:
             options.echo(f"bench: {error}", err=True)
             ctx.exit(BadInput.exit_code)
-        except KeyboardInterrupt:
-            options.echo("\nstopped; nothing finished is lost, the same command goes on", err=True)
-            ctx.exit(130)
+        except Stopped as stop:
+            notes = "".join(f": {note}" for note in getattr(stop, "__notes__", ()))
+            options.echo(
+                f"\nstopped{notes}; nothing finished is lost, go on with: {options.typed()}",
+                err=True,
+            )
+            ctx.exit(stop.exit_code)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            hint = "make room; the same command goes on"
+            options.echo(f"bench: {place}{error.strerror}; {hint}", err=True)
+            ctx.exit(BadInput.exit_code)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -103,7 +124,20 @@ def prepare(name: str, data: tuple[Path, ...], device: str, budget: str) -> None
         options.echo(line)
 
 
-for command in (run, report, ablate, sweep, tables, audit, cost, time_methods, show):
+for command in (
+    run,
+    report,
+    ablate,
+    sweep,
+    tables,
+    audit,
+    cost,
+    time_methods,
+    show,
+    export,
+    mlflow,
+    tune,
+):
     main.add_command(command)
 
 

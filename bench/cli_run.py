@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +46,23 @@ _of_tables = _together(
     options.checkpoints,
     click.option("--by", type=click.Choice(("action",)), help="A column for each action besides."),
     options.selection,
+    options.tuned,
     options.data,
     options.device,
+    options.precision,
     options.plugin,
     _out,
     options.long_form,
 )
 # What only matters where something is computed.
-_of_runs = _together(options.redo, options.workers, options.track)
+_of_runs = _together(
+    options.redo,
+    options.workers,
+    options.engine,
+    options.scheduler,
+    options.track,
+    options.compiled,
+)
 # What `ablate` and `sweep` share with `run`: they make their tables themselves.
 _of_studies = _together(
     options.seeds,
@@ -61,6 +71,7 @@ _of_studies = _together(
     options.selection,
     options.data,
     options.device,
+    options.precision,
     options.plugin,
     _out,
     options.long_form,
@@ -72,8 +83,22 @@ _of_studies = _together(
 @click.argument("table")
 @_of_tables
 @_of_runs
-def run(table: str, **given: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Say what would be computed, and how long it takes.")
+@click.option(
+    "--calibrate", is_flag=True, help="With --dry-run: time a few steps of what is not measured."
+)
+def run(table: str, *, dry_run: bool, calibrate: bool, **given: Any) -> None:
     """Compute a table: `bench run table3`, or `all` of them. What is stored is not redone."""
+    if calibrate and not dry_run:
+        raise click.UsageError("--calibrate goes with --dry-run")
+    if dry_run:
+        from bench import commands
+
+        given.pop("long_form")
+        say = partial(click.echo, err=True)
+        for line in commands.dry_run(_requests(table, given), calibrate=calibrate, say=say):
+            click.echo(line)
+        return
     _tables(table, given)
 
 
@@ -86,17 +111,24 @@ def report(table: str, **given: Any) -> None:
 
 
 def _tables(table: str, given: dict[str, Any]) -> None:
+    long_form = given.pop("long_form")
+    _leave(_show(_requests(table, given), long_form=long_form))
+
+
+def _requests(table: str, given: dict[str, Any]) -> list[Request]:
+    """What is asked of one table, or of each that the options suit."""
     from bench.commands import Request, that_fit
     from bench.config import table_names
 
-    long_form = given.pop("long_form")
+    if given["tuned"] == options.USUAL_TUNED:
+        given["tuned"] = given["out"] / "presets"
     names = table_names() if table == "all" else [table]
     requests = [Request(table=name, command=_redrawing(name), **given) for name in names]
     if table == "all":
         requests, left_out = that_fit(requests)
         for line in left_out:
             options.echo(line, err=True)
-    _leave(_show(requests, long_form=long_form))
+    return requests
 
 
 @click.command(
@@ -156,7 +188,7 @@ def ablate(context: click.Context, /, **given: Any) -> None:
     )
     long_form = given.pop("long_form")
     name = plans.check_name(given.pop("name") or f"ablate-{method}")
-    request = Request(table=name, config=ablation.table(asked), command=_typed(), **given)
+    request = Request(table=name, config=ablation.table(asked), command=options.typed(), **given)
     _leave(_show([request], long_form=long_form))
 
 
@@ -195,7 +227,7 @@ def sweep(**given: Any) -> None:
     )
     long_form = given.pop("long_form")
     name = plans.check_name(given.pop("name") or f"sweep-{dataset}")
-    request = Request(table=name, config=config, command=_typed(), **given)
+    request = Request(table=name, config=config, command=options.typed(), **given)
     outcomes = _show([request], long_form=long_form)
     for path in sweeping.draw(outcomes[0].table, request.out):
         options.echo(path)
@@ -306,8 +338,3 @@ def _redrawing(table: str) -> str:
             text = ",".join(value) if isinstance(value, tuple) else str(value)
             words += [parameter.opts[0]] if value is True else [parameter.opts[0], text]
     return shlex.join(words)
-
-
-def _typed() -> str:
-    """The running command as it was typed: nothing stored is computed again by it."""
-    return shlex.join(["bench", *sys.argv[1:]])

@@ -46,7 +46,8 @@ class _Sizes(options.Names):
     "--engine",
     "engines",
     type=options.Names(),
-    help="Of eager, compiled (torch.compile) and onnx (ONNX Runtime). Default: all that work.",
+    help="Of eager, compiled (torch.compile), onnx (ONNX Runtime), folded (the method's own form "
+    "for inference) and folded-onnx. Default: all that work.",
 )
 @click.option(
     "--dtype",

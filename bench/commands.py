@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench import config as configs
-from bench import registry
+from bench import registry, tuned
 from bench.config import Column, Selection, TableConfig
 from bench.contracts import FOREIGN_ERRORS, BadInput
+from bench.files import sweep
 from bench.results import Cell, Result, Results, check_writable
 
 if TYPE_CHECKING:
     from bench.checkpoints import Foreign
+    from bench.cluster import Cluster
     from bench.data.clips import Dataset
     from bench.report.table import Table
 
 Redo = Literal["missing", "failed", "all"]
+Engine = Literal["local", "dask"]
 
 
 class Progress(Protocol):
@@ -44,7 +48,8 @@ class Progress(Protocol):
 class Request:
     """What a user asked for; the defaults are the command line's.
 
-    config: the table itself, where no file in tables/ holds it.
+    config: the table itself, where no file in tables/ holds it; tuned: a file or folder of tuned
+    presets.
     """
 
     table: str
@@ -54,16 +59,21 @@ class Request:
     seeds: int | None = None
     budget: str = "quick"
     device: str = "auto"
+    precision: str = "float32"
+    compiled: bool = False
     data: tuple[Path, ...] = ()
     redo: Redo = "missing"
     protocol: str | None = None
     metrics: tuple[str, ...] | None = None
     selection: Selection = "validation"
     workers: int | None = None
+    engine: Engine = "local"
+    scheduler: str | None = None
     plugins: tuple[Path, ...] = ()
     out: Path = Path("out")
     checkpoints: tuple[Path, ...] = ()
     by: Literal["action"] | None = None
+    tuned: Path | None = None
     compute: bool = True
     track: bool = True
     command: str = ""
@@ -92,6 +102,11 @@ def device_named(name: str) -> str:
     return "cpu"
 
 
+def arithmetic(request: Request) -> dict[str, str]:
+    """What a request says of the arithmetic of training, nothing where it is the usual one."""
+    return {} if request.precision == "float32" else {"precision": request.precision}
+
+
 def run_table(request: Request, progress: Progress) -> Outcome:
     """Plan a table, compute what is missing, store, draw.
 
@@ -104,6 +119,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
     from bench.plan import plan as planned_cells
     from bench.report.table import Run
     from bench.run import jobs_for
+    from bench.sharing import Share
     from bench.tracking import Tracker
 
     planned = planned_cells(
@@ -112,6 +128,8 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         budget=request.budget,
         seeds=request.seeds,
         selection=request.selection,
+        training=arithmetic(request),
+        found=ready.tuned,
     )
     if not planned:
         why = "".join(f"; {said}" for said in ready.missing.values())
@@ -129,46 +147,63 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         _check_builds(plan.cells, ready.datasets)
     results = Results(request.out)
     if request.compute:
+        _tidy(request.out)
         _keep(ready.published, plan.cells, request)
         plans.save(plan, request.out)
     began = time.perf_counter()
-    stored = {cell.key: results.get(cell) for cell in plan.cells}
-    todo = [cell for cell in plan.cells if _wanted(stored[cell.key], request)]
+    # Before what is stored is read: whatever changes from here on was done by others.
+    stamps = {cell.key: results.stamp(cell) for cell in plan.cells}
+    stored = {cell.key: results.get(cell, progress.say) for cell in plan.cells}
+    todo = [cell for cell in plan.cells if wanted(stored[cell.key], request)]
     again = {cell.key for cell in todo}
     kept = [result for key, result in stored.items() if result and key not in again]
     fresh: list[Result] = []
+    workers = _workers(request, progress, any_work=bool(todo))
     jobs = jobs_for(
         todo,
         ready.folders,
-        ready.device,
+        ready.device if isinstance(workers, int) else workers.device(request.device),
         request.out,
         plugins=request.plugins,
         anew=request.redo != "missing",
+        compiled=request.compiled,
     )
     progress.begin(len(todo), len(kept), plan.names)
     tracker = Tracker(request.out, request.table) if request.track else None
-    computed = run_jobs(jobs, workers=_workers(request), tell=progress.tell)
+    share = Share(results, stamps, progress.say)
+    computed = share.computed(jobs, partial(run_jobs, workers=workers, tell=progress.tell))
     # Closing stops the workers at once when anything here is interrupted.
     with tracker or _Untracked() as log, closing(computed):
         for result in kept:
             log.log(result)
-        for result in computed:
-            results.put(result)
-            fresh.append(result)
-            progress.done(result)
-            log.log(result)
+        try:
+            for result in computed:
+                fresh.append(result)
+                progress.done(result)
+                for line in result.provenance.get("warnings", ()):
+                    progress.say(line)
+                log.log(result)
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"{len(fresh)} of {len(todo)} cells are done")
+            raise
         run = Run(
-            computed=len(fresh),
-            earlier=len(kept),
+            computed=len(fresh) - share.others,
+            earlier=len(kept) + share.others,
             seconds=time.perf_counter() - began,
             command=request.command,
             folder=request.out,
         )
         table = plan.drawn([*kept, *fresh], run)
         files = report.write(table, request.out)
-        log.artifacts(files)
+        log.table()
     failed = sum(result.status == "failed" for result in (*kept, *fresh))
     return Outcome(table, tuple(files), tuple(log.warnings), failed)
+
+
+def _tidy(out: Path) -> None:
+    """Delete what killed commands left half-written in an output folder."""
+    for folder in (out, *(out / name for name in ("plans", "results", "unfinished", "weights"))):
+        sweep(folder)
 
 
 class _Untracked:
@@ -185,7 +220,7 @@ class _Untracked:
     def log(self, result: Result) -> None:
         """Nothing."""
 
-    def artifacts(self, paths: Sequence[Path]) -> None:
+    def table(self) -> None:
         """Nothing."""
 
 
@@ -202,6 +237,7 @@ class _Ready:
     missing: dict[str, str]
     device: str
     published: list[Foreign]
+    tuned: tuned.Found
 
 
 def _ready(request: Request, progress: Progress) -> _Ready:
@@ -214,8 +250,13 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     from bench.report.actions import check_actions
 
     config, published = configured(request)
+    found = tuned.load(request.tuned) if request.tuned else {}
+    _check_engine(request)
     check_writable(request.out)
-    device = device_named(request.device)
+    # On a cluster it is the workers that need the device.
+    device = device_named("auto" if request.engine == "dask" else request.device)
+    if request.precision == "tf32" and request.engine != "dask" and device == "cpu":
+        raise BadInput("tf32 is arithmetic of a GPU", hint="use bfloat16, or --device cuda")
     roots = catalogue.data_roots(request.data)
     folders: dict[str, Path] = {}
     missing: dict[str, str] = {}
@@ -239,7 +280,10 @@ def _ready(request: Request, progress: Progress) -> _Ready:
     if request.by:
         for name, dataset in datasets.items():
             check_actions(name, (clip.recording for clip in dataset.clips["test"]))
-    return _Ready(config, datasets, folders, missing, device, published)
+    if found:
+        known = {name: dataset.fingerprint for name, dataset in datasets.items()}
+        config = tuned.noted(config, found, known)
+    return _Ready(config, datasets, folders, missing, device, published, found)
 
 
 def that_fit(requests: Sequence[Request]) -> tuple[list[Request], list[str]]:
@@ -410,7 +454,8 @@ def _check_metrics(config: TableConfig) -> None:
                 )
 
 
-def _wanted(stored: Result | None, request: Request) -> bool:
+def wanted(stored: Result | None, request: Request) -> bool:
+    """Whether a request computes a cell of which this much is stored."""
     if not request.compute:
         return False
     if stored is None or request.redo == "all":
@@ -418,7 +463,44 @@ def _wanted(stored: Result | None, request: Request) -> bool:
     return request.redo == "failed" and stored.status == "failed"
 
 
-def _workers(request: Request) -> int:
+def _workers(request: Request, progress: Progress, *, any_work: bool) -> int | Cluster:
+    """How many processes of this machine do the work, or the cluster that does it."""
+    if request.engine == "dask" and any_work:
+        from bench.cluster import connected
+
+        return replace(connected(request.scheduler or ""), say=progress.say)
     if request.workers is not None:
         return request.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def dry_run(
+    requests: Sequence[Request], *, calibrate: bool, say: Callable[[str], None]
+) -> list[str]:
+    """What requests would compute and how long that would take, in lines; nothing is written.
+
+    Trained cells are taken to need what `device` says, whether or not it is on this machine.
+    calibrate: measure on this machine what no stored result tells; say: receives progress.
+    """
+    from bench import forecast
+
+    seen: set[str] = set()
+    told = []
+    for request in requests:
+        asked = "cuda:0" if request.device == "cuda" and not calibrate else ""
+        device = asked or device_named(request.device)
+        told.append(forecast.forecast(request, device, seen))
+    known = forecast.measured(requests[0].out)
+    if calibrate:
+        known = forecast.calibrated(known, told, say)
+    counts = {1, 2, 4, 8, 16, 32, requests[0].workers or 1}
+    return forecast.lines(told, known, sorted(counts))
+
+
+def _check_engine(request: Request) -> None:
+    """Raise BadInput unless it is said which cluster computes."""
+    if (request.engine == "dask") != (request.scheduler is not None):
+        raise BadInput(
+            "a cluster needs both --engine dask and --scheduler",
+            hint="--scheduler tcp://HOST:PORT, or a file: see docs/cluster.md",
+        )

@@ -34,7 +34,8 @@ class Training(Strict):
     Length is `epochs` (one epoch draws as many windows as the train split has) or `windows` in
     all, whichever is given; schedule 'exponential' multiplies the rate by `decay` after every
     epoch, 'steps' at each of `milestones` (shares of the whole length), 'cosine' brings it to
-    zero at the end.
+    zero at the end. precision: of the arithmetic in training alone: 'tf32' rounds the factors of
+    matrix products on a GPU that can, 'bfloat16' computes what autocast lets it.
     """
 
     batch: int = Field(256, ge=1)
@@ -46,6 +47,18 @@ class Training(Strict):
     milestones: tuple[float, ...] = ()
     epochs: int | None = Field(None, ge=1)
     windows: int | None = Field(None, ge=1)
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """All settings as JSON; a precision only where it is not the usual one.
+
+        A cell's key is made of this: it is the same as before there was a choice.
+        """
+        said = self.model_dump(mode="json")
+        if self.precision == "float32":
+            del said["precision"]
+        return said
 
 
 class Preset(Strict):

@@ -7,8 +7,8 @@ of history, F frames of future, J joints in D dimensions, P = J*D values of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -166,6 +166,56 @@ class Samples(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Real:
+    """A number from low to high, tried evenly, or evenly in its logarithm.
+
+    when: as in `Search`.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from low to high in steps; when: as in `Search`."""
+
+    low: int
+    high: int
+    step: int = 1
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, each as `Options` would take it; when: as in `Search`."""
+
+    values: tuple[Any, ...]
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+Tunable = Real | Whole | Choice
+
+
+@dataclass(frozen=True)
+class Search:
+    """What `bench tune` may change of a method: the class attribute `search`.
+
+    options: by the name of a field of `Options`; training: by that of a field of
+    `bench.config.Training`, for a `Trainable`. An entry is tuned only where `when` holds: every
+    option it names (a field of `Training` as `training.NAME`), tuned earlier or not at all, has
+    one of the values given. Else it stays as the preset has it. nothing: why nothing is tuned,
+    where that is so.
+    """
+
+    options: Mapping[str, Tunable] = field(default_factory=dict)
+    training: Mapping[str, Tunable] = field(default_factory=dict)
+    nothing: str = ""
+
+
 @runtime_checkable
 class Method(Protocol):
     """A plugin. Its class is what the registry holds; the harness builds `cls(options, geometry)`.
@@ -174,7 +224,8 @@ class Method(Protocol):
 
     title: the name in tables; source: paper or "ours"; Options: a frozen dataclass of typed
     hyper-parameters with defaults; revision: raised when a change of the code moves its numbers,
-    so that stored results are not taken for new ones.
+    so that stored results are not taken for new ones. A class may have `search`, a `Search`, for
+    `bench tune`.
     """
 
     title: ClassVar[str]
@@ -204,6 +255,20 @@ class Refiner(Method, Protocol):
 
     def refine(self, frames: Tensor) -> Tensor:
         """(B, T, P) detected frames in model space -> (B, T, P) refined frames, same dtype."""
+        ...
+
+
+@runtime_checkable
+class Foldable(Method, Protocol):
+    """A method of recovery or a refiner with a form of its own for inference."""
+
+    def folded(self) -> Callable[[Tensor], Tensor]:
+        """The same function, for inference alone: what `recover` or `refine` does, made faster.
+
+        What is constant once a method has learned is worked out beforehand. The result equals to
+        1e-4 of its largest value, for any batch, in the method's type and on its device; later
+        changes of the method have no effect on it. BadInput where options leave no such form.
+        """
         ...
 
 
@@ -274,3 +339,15 @@ class Trainable(Method, Protocol):
     def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
         """As `torch.nn.Module.parameters`."""
         ...
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """A module of a trainable method that takes its random numbers from the harness.
+
+    Seeds that are trained at once then draw what each draws alone, which `torch.nn.Dropout` cannot.
+    words: n -> (n,) int16, every value as likely as any other; None outside of training by the
+    harness, when the module draws for itself.
+    """
+
+    words: Callable[[int], Tensor] | None

@@ -1,110 +1,111 @@
-"""Cells spread over this machine: one single-threaded process per core, or the GPU.
+"""Cells, or any independent calls, spread over the processes of this machine or over a cluster.
 
-One thread per cell makes a cell's numbers independent of how many run beside it.
+Both engines go through one joblib call; they differ in the seats that do the work.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from multiprocessing.queues import Queue
-from threading import Thread
-from typing import Any
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from bench import agreement
 from bench.results import Result
-from bench.run import Job, Tell, compute
+from bench.run import Job, Tell, bundles, compute_bundle
+from bench.seats import LOST, Lost, Seats, Task, Work
 
-_Message = tuple[str, float, str]
+if TYPE_CHECKING:
+    from bench.cluster import Cluster
 
-# Seconds that the last words of workers are waited for.
-_LAST_WORDS = 2.0
-
-_queue: Queue[_Message | None] | None = None
+_Item = TypeVar("_Item")
 
 
-def run_jobs(jobs: Sequence[Job], *, workers: int, tell: Tell) -> Generator[Result, None, None]:
-    """Compute cells and yield results as they are done; a dead worker fails only its own job.
+def run_jobs(
+    jobs: Sequence[Job], *, workers: int | Cluster, tell: Tell
+) -> Generator[Result, None, None]:
+    """Compute cells and yield results as they are done; a dead worker costs only its own job.
 
-    workers: processes on the CPU; cells on a GPU run one after another in this process. Closing
-    the generator kills the workers; only the cells in flight are lost.
+    workers: how many processes on the CPU, beside one for each GPU when a job needs one; or the
+    cluster whose workers do it. A job that two workers died of is recorded as failed. Closing the
+    generator kills the workers; only the cells in flight are lost. BadInput when no worker of the
+    cluster can take part.
     """
-    here = [job for job in jobs if job.device != "cpu"]
-    for job in here:
-        yield from compute(job, tell)
-    rest = [job for job in jobs if job.device == "cpu"]
-    lost: list[Job] = []
-    if rest:
-        yield from _spread(rest, min(workers, len(rest)), tell, lost)
-    # A dead worker takes the whole pool with it: find out whose fault it was, one by one.
-    for job in lost:
-        again: list[Job] = []
-        yield from _spread([job], 1, tell, again)
-        if again:
-            died = "the process died; it may have run out of memory"
-            yield from (Result(cell=cell, status="failed", error=died) for cell in job.cells)
+    if not jobs:
+        return
+    with ExitStack() as block:
+        if not isinstance(workers, int):
+            # Paths mean the same wherever the worker was started.
+            jobs = [_absolute(job) for job in jobs]
+            agreed = block.enter_context(agreement.of_jobs(jobs))
+            workers = replace(workers, agreed=agreed)
+        found = spread(compute_bundle, bundles(jobs), workers=workers, tell=tell, gpu=_needs_gpu)
+        block.enter_context(closing(found))
+        for bundle, results in found:
+            if isinstance(results, Lost):
+                died = "the process died; it may have run out of memory"
+                cells = (cell for job in bundle for cell in job.cells)
+                yield from (Result(cell=cell, status="failed", error=died) for cell in cells)
+            else:
+                yield from results
 
 
-def _spread(jobs: Sequence[Job], workers: int, tell: Tell, lost: list[Job]) -> Iterator[Result]:
-    """Results of jobs in a pool of processes; jobs whose process died are added to `lost`."""
-    context = get_context("spawn")
-    queue: Queue[_Message | None] = context.Queue()
-    listener = Thread(target=_listen, args=(queue, tell), daemon=True)
-    listener.start()
-    # Read by the numeric libraries when a worker loads them; without effect in this process.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(queue,))
+def _needs_gpu(bundle: tuple[Job, ...]) -> bool:
+    return bundle[0].device != "cpu"
+
+
+def _absolute(job: Job) -> Job:
+    return replace(
+        job,
+        folder=job.folder.absolute(),
+        out=job.out.absolute(),
+        plugins=tuple(file.absolute() for file in job.plugins),
+    )
+
+
+def spread(
+    work: Work,
+    items: Sequence[_Item],
+    *,
+    workers: int | Cluster,
+    tell: Tell = lambda *_: None,
+    gpu: Callable[[_Item], bool] = lambda _: False,
+) -> Generator[tuple[_Item, Any | Lost], None, None]:
+    """Call `work(item, tell)` in other processes; (item, outcome) as they are done.
+
+    work: a function that a process can import; gpu: whether an item needs one. An outcome is LOST
+    where two processes died of the item; what `work` raises ends everything and is raised here.
+    Closing the generator kills the processes.
+    """
+    from joblib import Parallel, delayed
+
+    if not items:
+        return
+    tasks = [Task(number, item, gpu(item)) for number, item in enumerate(items)]
+    backend = _seats(workers, tasks, tell)
+    parallel = Parallel(
+        backend=backend, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
+    )
+    outcomes = parallel(delayed(work)(task) for task in tasks)
     try:
-        futures: dict[Future[tuple[Result, ...]], Job] = {
-            pool.submit(_work, job): job for job in jobs
-        }
-        for future in as_completed(futures):
-            try:
-                yield from future.result()
-            except BrokenProcessPool:
-                lost.append(futures[future])
-    except BaseException:
-        # Ctrl-C: what is in flight is lost, what is done is stored already.
-        for process in list(getattr(pool, "_processes", {}).values()):
-            process.kill()
-        raise
+        for number, outcome in outcomes:
+            yield items[number], outcome
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        # A process that died while it told something keeps the queue locked for ever.
-        queue.cancel_join_thread()
-        queue.put(None)
-        listener.join(_LAST_WORDS)
+        with warnings.catch_warnings():
+            # It counts what is lost when a run is stopped; the next run says so better.
+            warnings.simplefilter("ignore")
+            outcomes.close()
 
 
-def _listen(queue: Queue[_Message | None], tell: Tell) -> None:
-    while (message := queue.get()) is not None:
-        tell(*message)
+def _seats(workers: int | Cluster, tasks: Sequence[Task], tell: Tell) -> Seats:
+    if not isinstance(workers, int):
+        return workers.seats(tell)
+    from bench import processes
+
+    needs = [task.gpu for task in tasks]
+    devices = processes.gpus() if any(needs) else ()
+    return Seats(processes.seats(workers, needs, devices), tell)
 
 
-def _start(queue: Any) -> None:
-    global _queue
-    _queue = queue
-    # Ctrl-C reaches every process of a terminal; the parent alone decides what to do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _leave_with(parent: int) -> None:
-    """End this process when its parent is gone: a killed parent can tell nobody."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _work(job: Job) -> tuple[Result, ...]:
-    queue = _queue
-    if queue is None:
-        raise RuntimeError("a worker was used before it was started")
-    return compute(job, lambda key, share, text: queue.put((key, share, text)))
+__all__ = ["LOST", "Lost", "run_jobs", "spread"]

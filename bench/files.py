@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 from bench.contracts import BadInput
 
+# NAME.ENDING.PROCESS.tmp, as `write_whole` calls what it has not finished.
+_TEMPORARY = re.compile(r".+\.[a-z]+\.\d+\.tmp")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.,+=@-]")
 
 
@@ -31,14 +35,49 @@ def write_whole(path: Path, content: str | bytes, *, what: str, hint: str) -> No
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
+            with _held(temporary) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+                temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(
             f"{what} cannot be written", file=path, found=error.strerror, hint=hint
         ) from error
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Delete what killed processes have not finished writing in a folder; returns what it was.
+
+    What a living process writes is left alone, and so is everything where nothing can be locked.
+    """
+    gone = []
+    for path in folder.glob("*.tmp"):
+        if not _TEMPORARY.fullmatch(path.name):
+            continue
+        try:
+            with path.open("r+b") as file:
+                # A dead writer holds no lock.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+        except OSError:
+            continue
+        gone.append(path)
+    return gone
+
+
+def _held(temporary: Path) -> BinaryIO:
+    """A new file that is locked as long as it is open, so that nobody sweeps it away."""
+    while True:
+        file = temporary.open("wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            # No locks on this file system, and so nobody who sweeps.
+            return file
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        # Swept between the two lines above.
+        file.close()

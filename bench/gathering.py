@@ -33,7 +33,7 @@ def gather(
     for path in [paths[name] for name in dict.fromkeys(names)] or paths.values():
         try:
             plan = plans.load(path)
-            found = plan.stored(results)
+            found = plan.stored(results, problems.append)
             if any(result.status == "done" for result in found):
                 written += report.write(plan.drawn(found), out, formats=formats, style=style)
         except BadInput as error:

@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.data.placing import Placing, Scene
+from bench.files import write_whole
 
 Progress = Callable[[int, int, str], None]
 
@@ -282,9 +284,8 @@ def _save(
     state["epoch"] = torch.tensor(epoch)
     state["lr"] = torch.tensor(optimiser.param_groups[0]["lr"], dtype=torch.float64)
     state["config"] = _digest(config)
-    temporary = file.with_suffix(".tmp")
-    save_file(state, temporary)
-    temporary.replace(file)
+    hint = "make room; the same command goes on from the epoch before"
+    write_whole(file, to_bytes(state), what="the lifter's checkpoint", hint=hint)
 
 
 def _mirror(points: Tensor, order: Sequence[int], width: float) -> Tensor:

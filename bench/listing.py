@@ -77,7 +77,7 @@ def checked(names: Sequence[str], data: Sequence[Path]) -> Iterator[str]:
                 expected=f"fingerprint {dataset.fingerprint}",
                 hint="delete the folder to prepare it anew",
             )
-        yield from _described(dataset)
+        yield from _described(dataset, folder)
 
 
 def prepared(
@@ -95,7 +95,7 @@ def prepared(
         folder = prepare(name, found.root, budget, device=where, say=say)
     else:
         folder = catalogue.open_folder(name, roots, budget=budget, device=where, say=say)
-    return [*_described(store.load(folder)), f"  kept in {folder}"]
+    return [*_described(store.load(folder), folder), f"  kept in {folder}"]
 
 
 def diagnosis(data: Sequence[Path], out: Path) -> list[str]:
@@ -128,11 +128,11 @@ def _datasets(data: Sequence[Path]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _described(dataset: Dataset) -> Iterator[str]:
+def _described(dataset: Dataset, folder: Path) -> Iterator[str]:
     """What a dataset holds and, where one is between it and the truth, how its estimator does."""
     from bench.data.clips import missed
     from bench.data.expmap import actions
-    from bench.evaluation import full_rate
+    from bench.estimators import own_errors
     from bench.metrics import metric_info
     from bench.report.sentences import grouped
 
@@ -149,7 +149,7 @@ def _described(dataset: Dataset) -> Iterator[str]:
             text += f", {_counted(len(actions(dataset, split)), 'action')}"
         yield text + (f", {grouped(lost)} missed joints" if lost else "")
     published = config.single_frame
-    scores = {} if prediction else full_rate(dataset)
+    scores = {} if prediction else own_errors(dataset, folder)
     for metric, value in scores.items():
         info = metric_info(metric)
         beside = f" (published {published[metric] * info.scale:g})" if metric in published else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -138,3 +139,23 @@ def load(
     after = read() or before
     busy, ticks = after[0] - before[0], after[1] - before[1]
     return Load(cores * busy / max(ticks, 1), cores, f"measured for {seconds:g} s")
+
+
+# Of glibc's mallopt: from how many free bytes on memory goes back to the system, and from which
+# size on it is asked for and given back piece by piece.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_NEVER = 1 << 30
+
+
+def keep_memory() -> bool:
+    """Let this process keep memory that it has freed; whether its C library can be told to.
+
+    Networks ask for the same tensors again at every step, and pages that were given back cost a
+    fault each.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    told = [mallopt(what, _NEVER) for what in (_TRIM_THRESHOLD, _MMAP_THRESHOLD)]
+    return all(told)

@@ -12,15 +12,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.alignment import aligned_error
 from bench.config import nearest_names
 from bench.contracts import BadInput
 from bench.data.rotations import angle_between, sixd_to_matrix
 
 Float = NDArray[np.float64]
 Poses = NDArray[np.floating[Any]]
-
-# Frames per batch of the alignment: bounds its memory to some 100 MB for 17 joints.
-_CHUNK = 65536
 
 
 @dataclass(frozen=True)
@@ -106,51 +104,14 @@ def mpjpe(pred: Poses, truth: Poses) -> Float:
     return error
 
 
-def procrustes(pred: Poses, truth: Poses) -> Float:
-    """Move every predicted pose onto the true one by the best similarity transform.
-
-    Scale, rotation (never a reflection) and translation minimise the squared error of each frame.
-    pred, truth: (..., J, D) in one unit. Returns (..., J, D) in that unit; NaN where a frame holds
-    NaN. A pose whose joints coincide has no scale: it is moved onto the truth's centre.
-    Source: spec 3.4; Umeyama 1991.
-    """
-    shape = np.broadcast_shapes(pred.shape, truth.shape)
-    x_FJD = np.broadcast_to(pred, shape).reshape(-1, *shape[-2:])
-    y_FJD = np.broadcast_to(truth, shape).reshape(-1, *shape[-2:])
-    aligned = np.empty(x_FJD.shape, np.float64)
-    for start in range(0, len(x_FJD), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        aligned[part] = _aligned(x_FJD[part].astype(np.float64), y_FJD[part].astype(np.float64))
-    return aligned.reshape(shape)
-
-
-def _aligned(pred: Float, truth: Float) -> Float:
-    """`procrustes` for one batch (F, J, D)."""
-    centre = truth.mean(1, keepdims=True)
-    x = pred - pred.mean(1, keepdims=True)
-    covariance = np.matmul(x.transpose(0, 2, 1), truth - centre)
-    missed = np.isnan(covariance).any((1, 2))
-    covariance[missed] = 0
-    u, strength, vt = np.linalg.svd(covariance)
-    mirrored = np.linalg.det(u) * np.linalg.det(vt) < 0
-    # Turning the weakest axis round is the cheapest way to make a reflection a rotation.
-    u[mirrored, :, -1] *= -1
-    strength[mirrored, -1] *= -1
-    size = np.einsum("fjd,fjd->f", x, x)
-    scale = np.divide(strength.sum(-1), size, out=np.zeros_like(size), where=size > 0)
-    aligned: Float = np.matmul(x, scale[:, None, None] * np.matmul(u, vt)) + centre
-    aligned[missed] = np.nan
-    return aligned
-
-
 def pampjpe(pred: Poses, truth: Poses) -> Float:
-    """MPJPE of each frame after aligning the prediction to the truth by `procrustes`.
+    """MPJPE of each frame after aligning the prediction to the truth by `alignment.procrustes`.
 
     pred, truth: (..., T, J, D) in one unit. Returns (..., T) in that unit. Frames are aligned one
     by one whatever their number (spec 3.7 q13 describes an evaluation that did not). Source:
     spec 3.4.
     """
-    return mpjpe(procrustes(pred, truth), truth)
+    return aligned_error(pred, truth)
 
 
 def accel(pred: Poses, truth: Poses) -> Float:
@@ -178,14 +139,23 @@ def box_size(box: NDArray[Any]) -> Float:
     return larger
 
 
+def within(error: Float, size: Poses, alpha: float) -> NDArray[np.bool_]:
+    """Which joints are no further from the truth than a share of the person's size.
+
+    error: (..., T, J) of `joint_error` and size: (..., T) in one unit; alpha: the share. Returns
+    (..., T, J). A missed joint (NaN) is not.
+    """
+    correct: NDArray[np.bool_] = error <= alpha * np.asarray(size)[..., None]
+    return correct
+
+
 def pck(pred: Poses, truth: Poses, size: Poses, alpha: float) -> NDArray[np.bool_]:
     """Which joints are correct: no further from the truth than a share of the person's size.
 
     pred, truth: (..., T, J, D) and size: (..., T) in one unit; alpha: the share. Returns
     (..., T, J). A missed joint (NaN) is wrong. Source: spec 3.4.
     """
-    correct: NDArray[np.bool_] = joint_error(pred, truth) <= alpha * np.asarray(size)[..., None]
-    return correct
+    return within(joint_error(pred, truth), size, alpha)
 
 
 def rotation_error(pred: Poses, truth: Poses) -> Float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,6 +77,16 @@ DEVICES = ("auto", "cpu", "cuda")
 device = click.option(
     "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to run."
 )
+precision = click.option(
+    "--precision",
+    type=click.Choice(("float32", "tf32", "bfloat16")),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of training; tf32 needs a GPU.",
+)
+compiled = click.option(
+    "--compile", "compiled", is_flag=True, help="Fuse the operations of training steps."
+)
 datasets = click.option(
     "--datasets", "--dataset", "datasets", type=Names(), help="Only these datasets."
 )
@@ -94,6 +106,17 @@ selection = click.option(
     show_default=True,
     help="Which weights are kept; `test` is how the release did it, and is flagged.",
 )
+USUAL_TUNED = Path("OUT/presets")
+"""What `--tuned` is given without a value: the output folder is not known yet."""
+
+tuned = click.option(
+    "--tuned",
+    is_flag=False,
+    flag_value=str(USUAL_TUNED),
+    type=click.Path(path_type=Path),
+    help="Take tuned presets (docs/tuning.md) from a file or folder. "
+    "Without a PATH: presets/ of the output folder.",
+)
 redo = click.option(
     "--redo",
     type=click.Choice(("missing", "failed", "all")),
@@ -102,7 +125,23 @@ redo = click.option(
     help="Which cells to compute although they may be stored.",
 )
 workers = click.option(
-    "--workers", type=click.IntRange(1), help="Processes on the CPU. Default: all cores."
+    "--workers",
+    "-j",
+    "workers",
+    type=click.IntRange(1),
+    help="Processes on the CPU. Default: all cores.",
+)
+engine = click.option(
+    "--engine",
+    type=click.Choice(("local", "dask")),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or a Dask cluster (docs/cluster.md).",
+)
+scheduler = click.option(
+    "--scheduler",
+    metavar="ADDRESS|FILE",
+    help="Of the cluster: tcp://HOST:PORT, a scheduler's file, or a YAML file that starts one.",
 )
 track = click.option(
     "--track/--no-track", default=True, show_default=True, help="Log cells to MLflow."
@@ -184,3 +223,8 @@ def style(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def typed() -> str:
+    """The running command as it was typed: nothing stored is computed again by it."""
+    return shlex.join(["bench", *sys.argv[1:]])

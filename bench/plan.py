@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from bench import registry
+from bench import registry, tuned
 from bench.config import (
     Budget,
     Column,
@@ -114,12 +115,16 @@ def plan(
     budget: str,
     seeds: int | None = None,
     selection: Selection = "validation",
+    training: Mapping[str, Any] = MappingProxyType({}),
+    found: tuned.Found = MappingProxyType({}),
 ) -> list[Planned]:
     """The cells of a table with their places, row by row, in the order of its columns.
 
-    datasets: by name, those that could be opened. A method that draws no random number gets one
-    cell, every other one cell for each seed. Two places may hold the same cell. BadInput for
-    options a method does not have, and for a test clip that is too short for the protocol.
+    datasets: by name, those that could be opened; training: settings that override all others;
+    found: tuned presets, which stand in place of the budget's where a column does not name its
+    own. A method that draws no random number gets one cell, every other one cell for each seed.
+    Two places may hold the same cell. BadInput for options a method does not have, and for a test
+    clip that is too short for the protocol.
     """
     limits = budget_named(budget)
     return [
@@ -129,7 +134,16 @@ def plan(
         for column_number, column in enumerate(config.columns)
         if not column.quoted
         for cell in _cells(
-            config, row, column, datasets[row.dataset], budget, limits, seeds, selection
+            config,
+            row,
+            column,
+            datasets[row.dataset],
+            budget,
+            limits,
+            seeds,
+            selection,
+            training,
+            found,
         )
     ]
 
@@ -155,11 +169,16 @@ def _cells(
     limits: Budget,
     seeds: int | None,
     selection: Selection,
+    override: Mapping[str, Any],
+    found: tuned.Found,
 ) -> list[Cell]:
     method = column.method
     cls = registry.method_class(method)
     name = preset_name(column, budget)
     preset = method_config(method).presets[name].on(dataset.name)
+    better = tuned.of(found, column, dataset.name)
+    if better is not None:
+        name, preset = tuned.PRESET, better.on(preset)
     used = protocol(config.protocol_of(row))
     trained = registry.kind(method) == "trainable" and not column.weights
     training = None
@@ -167,7 +186,7 @@ def _cells(
         shorter = limits.standin if dataset.standin else {}
         own = getattr(cls, "training_defaults", {})
         merged = {**own, **preset.training, **limits.training}
-        training = parse({**merged, **shorter}, Training, f"training of {method}")
+        training = parse({**merged, **shorter, **override}, Training, f"training of {method}")
         if training.epochs is None and training.windows is None:
             raise BadInput(
                 f"the preset '{name}' of {method} does not say how long to train",
@@ -202,7 +221,7 @@ def _cells(
             preset="published" if column.weights else name,
             revision=cls.revision,
             options=registry.resolve_options(method, {**options, **column.options}),
-            training=training.model_dump(mode="json") if training else None,
+            training=training.said if training else None,
             geometry=geometry,
             protocol=used.name,
             budget=budget,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,10 +61,10 @@ class Plan:
             for place in self.planned
         }
 
-    def stored(self, folder: Path) -> list[Result]:
-        """The results that an output folder has of its cells."""
+    def stored(self, folder: Path, say: Callable[[str], None] = lambda _line: None) -> list[Result]:
+        """The results that an output folder has of its cells; say: told of damaged files."""
         results = Results(folder)
-        found = (results.get(cell) for cell in self.cells)
+        found = (results.get(cell, say) for cell in self.cells)
         return [result for result in found if result is not None]
 
     def drawn(self, results: Iterable[Result], run: Run | None = None) -> Table:

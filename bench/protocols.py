@@ -107,53 +107,110 @@ class Protocol:
         box: Boxes | None = None,
         shapes: Shapes | None = None,
     ) -> Score:
-        """One clip's metrics: name -> (mean, what it counts for in the summary).
+        """`scores` of one clip; image: (W, H) in pixels."""
+        images = None if image is None else np.array([image])
+        (score,) = self.scores(
+            prediction,
+            truth,
+            np.array([len(truth)]),
+            skeleton=skeleton,
+            space=space,
+            images=images,
+            box=box,
+            shapes=shapes,
+        )
+        return score
 
-        prediction, truth: (F, J, D) in model space; image: (W, H) in pixels and box: (F, 4), both
-        for 2D only; shapes: (F, 10) each and the body model, for 6D only, without which there are
-        angles alone. Units as in `metrics.METRICS`, PCK as a share. Frames with NaN in a metric are
-        left out of it, and so is a metric without any frame; in PCK a missed joint is a wrong one.
+    def scores(
+        self,
+        prediction: Array,
+        truth: Array,
+        lengths: NDArray[np.int64],
+        *,
+        skeleton: Skeleton,
+        space: Space,
+        images: NDArray[np.int64] | None = None,
+        box: Boxes | None = None,
+        shapes: Shapes | None = None,
+    ) -> list[Score]:
+        """Each clip's metrics: name -> (mean, what it counts for in the summary).
+
+        prediction, truth: (F, J, D) in model space, clips end to end; lengths: (C,) frames of each
+        clip, at least 1; images: (C, 2) width and height in pixels and box: (F, 4), both for 2D
+        only; shapes: (F, 10) each and the body model, for 6D only, without which there are angles
+        alone. Units as in `metrics.METRICS`, PCK as a share. Frames with NaN in a metric are left
+        out of it, and so is a metric without any frame; in PCK a missed joint is a wrong one.
         """
         if space == "3d":
-            return _means(_joint_errors(prediction, truth, skeleton.root))
+            return _means(_joint_errors(prediction, truth, skeleton.root, lengths), lengths)
         if space == "6d":
             errors = {"angle": metrics.rotation_error(prediction, truth)}
-            return _means(errors | (_body_errors(prediction, truth, shapes) if shapes else {}))
-        if image is None or box is None:
+            if shapes:
+                errors |= _body_errors(prediction, truth, shapes, lengths)
+            return _means(errors, lengths)
+        if images is None or box is None:
             raise BadInput("a 2D clip needs an image size and boxes")
-        pixels = np.array(image, np.float64)
-        return self._score_2d(prediction * pixels, truth * pixels, skeleton, box)
+        pixels = np.repeat(images.astype(np.float64), lengths, axis=0)[:, None]
+        return self._scores_2d(prediction * pixels, truth * pixels, lengths, skeleton, box)
 
-    def _score_2d(self, pred: Float, truth: Float, skeleton: Skeleton, box: Boxes) -> Score:
-        """`score` of poses (F, J, 2) in pixels."""
+    def _scores_2d(
+        self,
+        pred: Float,
+        truth: Float,
+        lengths: NDArray[np.int64],
+        skeleton: Skeleton,
+        box: Boxes,
+    ) -> list[Score]:
+        """`scores` of poses (F, J, 2) in pixels."""
         size = metrics.box_size(box.astype(np.int32) if self.whole_pixels else box)
-        weight = float(len(truth)) if self.pool_frames else 1.0
-        score = _means({"pixels": metrics.mpjpe(pred, truth)})
+        error = metrics.joint_error(pred, truth)
+        shares: dict[str, Float] = {}
         for name in space_metrics("2d"):
             if not name.startswith("pck@"):
                 continue
-            joints = metrics.pck(pred, truth, size, float(name.removeprefix("pck@"))).mean(0)
-            score[name] = float(joints.mean()), weight
+            correct = metrics.within(error, size, float(name.removeprefix("pck@")))
+            # (C, J), the share of a clip's frames.
+            joints = _sums(correct, lengths) / lengths[:, None]
+            shares[name] = joints.mean(1)
             for group, members in self.groups(skeleton).items():
-                score[f"{name}:{group}"] = float(joints[list(members)].mean()), weight
-        return score
+                shares[f"{name}:{group}"] = joints[:, list(members)].mean(1)
+        weights = lengths.astype(float) if self.pool_frames else np.ones(len(lengths))
+        rows = np.stack(list(shares.values()), axis=1).tolist()
+        return [
+            pixels | {name: (value, weight) for name, value in zip(shares, row, strict=True)}
+            for pixels, row, weight in zip(
+                _means({"pixels": error.mean(1)}, lengths), rows, weights.tolist(), strict=True
+            )
+        ]
 
     def summarise(self, scores: Iterable[Mapping[str, tuple[float, float]]]) -> dict[str, float]:
         """The weighted mean over clips of every metric, from what `score` gave for each."""
         return weighted_means(scores)
 
 
-def _joint_errors(prediction: Array, truth: Array, root: tuple[int, ...]) -> dict[str, Float]:
-    """Errors in mm of each frame of joints (F, J, 3) in metres, both relative to their own root."""
+def _joint_errors(
+    prediction: Array, truth: Array, root: tuple[int, ...], lengths: NDArray[np.int64]
+) -> dict[str, Float]:
+    """Errors in mm of each frame of joints (F, J, 3) in metres, both relative to their own root.
+
+    Accel of the last two frames of a clip is NaN: there is none.
+    """
     pair = to_root(prediction, root), to_root(truth, root)
+    accel = np.full(len(truth), np.nan)
+    accel[:-2] = metrics.accel(*pair)
+    ends = np.cumsum(lengths)
+    # What reaches over an end belongs to no clip.
+    accel[ends - 1] = accel[ends - 2] = np.nan
     return {
         "mpjpe": metrics.mpjpe(*pair) * _MM,
         "pampjpe": metrics.pampjpe(*pair) * _MM,
-        "accel": metrics.accel(*pair) * _MM,
+        "accel": accel * _MM,
     }
 
 
-def _body_errors(prediction: Array, truth: Array, shapes: Shapes) -> dict[str, Float]:
+def _body_errors(
+    prediction: Array, truth: Array, shapes: Shapes, lengths: NDArray[np.int64]
+) -> dict[str, Float]:
     """Errors of the bodies that rotations (F, 24, 6) make, of each frame, in mm.
 
     Joints are relative to their own root, vertices (mpvpe) are not moved (spec 3.4).
@@ -169,14 +226,27 @@ def _body_errors(prediction: Array, truth: Array, shapes: Shapes) -> dict[str, F
         vertex.append(metrics.mpjpe(skin, true_skin) * _MM)
         predicted.append(joints)
         true.append(true_joints)
-    errors = _joint_errors(np.concatenate(predicted), np.concatenate(true), BODY_14.root)
-    return errors | {"mpvpe": np.concatenate(vertex)}
+    joints_of = np.concatenate(predicted), np.concatenate(true)
+    return _joint_errors(*joints_of, BODY_14.root, lengths) | {"mpvpe": np.concatenate(vertex)}
 
 
-def _means(values: Mapping[str, Float]) -> Score:
-    """Means of per-frame values and their numbers, without NaN frames and empty metrics."""
-    valid = {name: value[~np.isnan(value)] for name, value in values.items()}
-    return {n: (float(v.mean()), float(len(v))) for n, v in valid.items() if len(v)}
+def _sums(values: NDArray[Any], lengths: NDArray[np.int64]) -> Float:
+    """Sums over each clip's frames: (F, ...) -> (C, ...)."""
+    sums: Float = np.add.reduceat(values, np.cumsum(lengths) - lengths, axis=0, dtype=np.float64)
+    return sums
+
+
+def _means(values: Mapping[str, Float], lengths: NDArray[np.int64]) -> list[Score]:
+    """Each clip's means of per-frame values and their numbers, without NaN and empty metrics."""
+    scores: list[Score] = [{} for _ in lengths]
+    for name, value_F in values.items():
+        valid = ~np.isnan(value_F)
+        count = _sums(valid, lengths)
+        mean = _sums(np.where(valid, value_F, 0.0), lengths) / np.maximum(count, 1)
+        for score, one, number in zip(scores, mean.tolist(), count.tolist(), strict=True):
+            if number:
+                score[name] = one, number
+    return scores
 
 
 _PROTOCOLS = {
@@ -239,23 +309,31 @@ def metrics_of(name: str, space: Space) -> tuple[str, ...]:
     return space_metrics(space) if isinstance(used, Protocol) else tuple(horizons.METRICS)
 
 
-def merge(windows: Tensor, starts: NDArray[np.int64], frames: int) -> Tensor:
+def merge(parts: Iterable[Tensor], starts: NDArray[np.int64], frames: int) -> Tensor:
     """One sequence from overlapping windows: the mean, per frame, of all that cover it.
 
-    windows: (N, T, P); starts: (N,) the first frame of each, ascending; frames: F, all of them
-    covered. Returns (F, P) in the windows' dtype, added up in the same order on every run.
-    Source: spec 3.3.
+    parts: the windows, some (B, T, P) at a time; starts: (N,) the first frame of each, ascending;
+    frames: F, all of them covered. Returns (F, P) in the windows' dtype, added up in the same
+    order on every run. Windows are added as they come, so that they are never all in memory; those
+    of several clips, laid end to end, are merged at once. Source: spec 3.3.
     """
-    length, pose = windows.shape[1:]
-    index_NT = starts[:, None] + np.arange(length)
-    counts_F = np.bincount(index_NT.ravel(), minlength=frames)
-    layers = int(counts_F.max())
-    index = torch.from_numpy(index_NT).to(windows.device)
-    total = windows.new_zeros(frames, pose)
-    # Windows so many places apart never meet, so that no frame is added to twice in one step and
-    # the order of the additions, hence their rounding, is fixed on a GPU too.
-    for layer in range(layers):
-        total.index_add_(
-            0, index[layer::layers].flatten(), windows[layer::layers].reshape(-1, pose)
-        )
+    total, done, counts_F = None, 0, np.zeros(frames, np.int64)
+    for windows in parts:
+        length, pose = windows.shape[1:]
+        index_BT = starts[done : done + len(windows), None] + np.arange(length)
+        done += len(windows)
+        covers_F = np.bincount(index_BT.ravel(), minlength=frames)
+        counts_F += covers_F
+        if total is None:
+            total = windows.new_zeros(frames, pose)
+        # Windows so many places apart never meet, so that no frame is added to twice in one step
+        # and the order of the additions, hence their rounding, is fixed on a GPU too.
+        layers = int(covers_F.max()) if windows.is_cuda else 1
+        index = torch.from_numpy(index_BT).to(windows.device)
+        for layer in range(layers):
+            total.index_add_(
+                0, index[layer::layers].flatten(), windows[layer::layers].reshape(-1, pose)
+            )
+    if total is None:
+        raise ValueError("no windows to merge")
     return total / torch.from_numpy(counts_F).to(total)[:, None]

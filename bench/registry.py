@@ -99,6 +99,12 @@ def load_plugin(path: Path) -> list[str]:
     return list(found)
 
 
+def forget_plugins() -> None:
+    """Know no plugin file any more: the next run may bring others under the same names."""
+    _plugins.clear()
+    _files.clear()
+
+
 def resolve_options(method: str | type[Method], options: Mapping[str, Any]) -> dict[str, Any]:
     """Every hyper-parameter of a method as plain JSON values: the given ones, else defaults.
 

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -142,22 +142,42 @@ _FILE = Form(Result, FORMAT, "results", "not a result file", "delete it to compu
 
 def to_json(result: Result) -> str:
     """A result as JSON text; numbers round-trip exactly."""
-    return json.dumps({"format": FORMAT, **asdict(result)}, indent=1, sort_keys=True)
+    said = {"format": FORMAT, **asdict(result)}
+    return json.dumps({**said, "digest": _digest(said)}, indent=1, sort_keys=True)
+
+
+def _digest(said: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that change with any number or word of a result."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def from_json(text: str, file: object = None) -> Result:
     """The result in a JSON text; BadInput when it is not one."""
-    return _FILE.parse(text, file)
+    result = _FILE.parse(text, file)
+    raw = json.loads(text)
+    # Results of earlier versions have none.
+    digest = raw.pop("digest", None)
+    if digest is not None and digest != _digest(raw):
+        raise BadInput(
+            "not the result that was written",
+            file=file,
+            found="another digest",
+            hint="delete it to compute it anew",
+        )
+    return result
 
 
 def check_writable(folder: Path) -> None:
     """Raise BadInput unless the folder can be written, or made; makes nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
+        why = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            why = errno.EROFS
         raise BadInput(
             "the output folder cannot be written",
             file=folder,
-            found=os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR),
+            found=os.strerror(why),
             hint="choose another with --out",
         )
 
@@ -173,15 +193,31 @@ class Results:
         """Where the cell's result lies."""
         return self.folder / f"{cell.key}.json"
 
-    def get(self, cell: Cell) -> Result | None:
-        """The stored result; None when there is none or its file is damaged."""
+    def get(self, cell: Cell, say: Callable[[str], None] = lambda _line: None) -> Result | None:
+        """The stored result; None when there is none or its file is damaged.
+
+        say: receives one line about a file that is: which one and what is wrong with it.
+        """
         path = self.path(cell)
-        if not path.is_file():
-            return None
         try:
-            return from_json(path.read_text(encoding="utf-8"), path)
-        except (BadInput, OSError, UnicodeDecodeError):
+            result = from_json(path.read_text(encoding="utf-8"), path)
+            if result.cell.key != cell.key:
+                raise BadInput("the result of another cell", file=path, found=result.cell.key)
+        except FileNotFoundError:
             return None
+        except (BadInput, UnicodeDecodeError, OSError) as error:
+            said = str(error) if isinstance(error, BadInput) else f"{path}: {error}"
+            say(f"{said}; it counts as absent")
+            return None
+        return result
+
+    def stamp(self, cell: Cell) -> tuple[int, ...] | None:
+        """Changes whenever a result is stored; None while there is none."""
+        try:
+            found = self.path(cell).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def put(self, result: Result) -> Path:
         """Store a result so that a kill at any instant leaves the old file or the new one.

@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from PIL import Image
 
 from bench.contracts import BadInput, printable
 from bench.data.clips import Array, Skeleton
+from bench.files import write_whole
 from bench.horizons import PROTOCOLS, horizons
 
 Floats = NDArray[np.float64]
@@ -193,32 +195,26 @@ def write(
     The same picture gives the same bytes. BadInput when the folder cannot be written.
     """
     figure = filmstrip(excerpt, forecasts)
-    still = [folder / f"{name}.{kind}" for kind in ("pdf", "svg", "png")]
     # Without the day, which would make every file another one.
-    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
-    gif = folder / f"{name}.gif"
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    drawn = {kind: BytesIO() for kind in (*undated, "gif")}
     first, *rest = _paletted(animation(excerpt, forecasts))
     step = round(1000 / excerpt.fps)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with mpl.rc_context(_STYLE):
-            for path in still:
-                figure.savefig(path, dpi=_DPI, metadata=undated[path.suffix])
-        first.save(
-            gif,
-            save_all=True,
-            append_images=rest,
-            duration=[step] * len(rest) + [round(_REST * 1000)],
-            loop=0,
-        )
-    except OSError as error:
-        raise BadInput(
-            "the picture cannot be written",
-            file=folder / name,
-            found=error.strerror,
-            hint="choose another folder with --out",
-        ) from error
-    return (*still, gif)
+    with mpl.rc_context(_STYLE):
+        for kind, said in undated.items():
+            figure.savefig(drawn[kind], format=kind, dpi=_DPI, metadata=said)
+    first.save(
+        drawn["gif"],
+        format="gif",
+        save_all=True,
+        append_images=rest,
+        duration=[step] * len(rest) + [round(_REST * 1000)],
+        loop=0,
+    )
+    paths = {folder / f"{name}.{kind}": file.getvalue() for kind, file in drawn.items()}
+    for path, content in paths.items():
+        write_whole(path, content, what="the picture", hint="choose another folder with --out")
+    return tuple(paths)
 
 
 def frame_error(pose: Array, truth: Array, skeleton: Skeleton) -> float:

@@ -15,7 +15,8 @@ from bench.contracts import Geometry
 from bench.data.clips import Dataset
 from bench.data.histories import Histories, span_of
 from bench.data.windows import Windows, window_of
-from bench.results import ClipScore, Scored
+from bench.protocols import protocol
+from bench.results import Cell, ClipScore, Scored
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,8 @@ SETTINGS: dict[Task, Setting] = {
         check=_check_draws,
     ),
 }
+
+
+def setting_of(cell: Cell) -> Setting:
+    """How the task of a cell is done."""
+    return SETTINGS[protocol(cell.protocol).task]

@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 from pydantic import Field
 
 from bench.contracts import FOREIGN_ERRORS, BadInput, Fitted, Window
+from bench.folding import folded, plain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Engine = Literal["eager", "compiled", "onnx"]
-"""PyTorch as it is; compiled by `torch.compile`; ONNX Runtime."""
+Engine = Literal["eager", "compiled", "onnx", "folded", "folded-onnx"]
+"""PyTorch as it is; compiled by `torch.compile`; ONNX Runtime; the method's own form for inference
+(`bench.contracts.Foldable`) in PyTorch, and in ONNX Runtime."""
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -157,7 +159,7 @@ class Stand:
         try:
             # Outside of inference mode, whose tensors cannot be traced for an export.
             method, given = self._built(setup)
-            run = getattr(method, "refine", None) or method.recover
+            run = plain(method)
             with torch.no_grad():
                 expected = run(given).float()
                 call, result = _engine(setup, method, run, given)
@@ -211,7 +213,9 @@ def _engine(
     """A call without arguments, and what makes a tensor (float32) of what it returns."""
     import torch
 
-    if setup.engine == "onnx":
+    if setup.engine.startswith("folded"):
+        method = run = folded(method)
+    if setup.engine.endswith("onnx"):
         from bench.exporting import session, to_onnx
 
         if setup.precision != "float32":

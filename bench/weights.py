@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,13 @@ class Weights:
         )
         return path
 
-    def load(self, cell: Cell) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def load(
+        self, cell: Cell, say: Callable[[str], None] = lambda _line: None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The weights, on the CPU, and what was said about them.
 
-        None when there are none or their file is damaged, be it in a single number.
+        None when there are none or their file is damaged, be it in a single number. say: receives
+        one line about a file that is: which one and what is wrong with it.
         """
         path = self.path(cell)
         if not path.is_file():
@@ -81,7 +84,9 @@ class Weights:
                 said = file.metadata()
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = json.loads(said["about"])
-            whole = isinstance(about, dict) and said["digest"] == digest(state)
-            return (state, about) if whole else None
-        except (*FOREIGN_ERRORS, SafetensorError, MemoryError):
+            if not isinstance(about, dict) or said["digest"] != digest(state):
+                raise ValueError("another digest")
+        except (*FOREIGN_ERRORS, SafetensorError, MemoryError) as error:
+            say(f"{path}: the weights are damaged; found {error!r}; they count as absent")
             return None
+        return state, about

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from bench.contracts import Samples, Window
+from bench.contracts import BadInput, Choice, Real, Samples, Search, Window
 from methods.interpolation import Linear, NoOptions
 from methods.least_squares import (
+    FINE_PENALTIES,
     VALIDATION_SAMPLES,
     FittedTensors,
     Moments,
     Path,
     PenaltyOptions,
 )
+from methods.searching import CHOSEN_BY_FIT
 
 
 class _ClosedForm(FittedTensors):
@@ -47,6 +50,7 @@ class LinearOffset(_ClosedForm):
 
     title: ClassVar[str] = "linear + offset"
     Options: ClassVar[type[Any]] = NoOptions
+    search: ClassVar[Search] = Search(nothing="it is a mean, which has no options")
 
     def __init__(self, options: NoOptions, window: Window) -> None:
         """options: none; window: any."""
@@ -81,6 +85,8 @@ class _Regression(_ClosedForm, ABC):
 
     Options: ClassVar[type[Any]] = PenaltyOptions
     _centred: ClassVar[bool]
+    # How far features are brought to one variance before they are penalised.
+    _equalise = 0.0
 
     def __init__(
         self, options: PenaltyOptions, window: Window, features: int, outputs: int
@@ -108,7 +114,7 @@ class _Regression(_ClosedForm, ABC):
         for keyframes, correction in self._batches(train):
             moments.add(self._rows(keyframes), self._rows(correction))
         grid = sorted(self.options.penalties)
-        path = Path(moments)
+        path = Path(moments, equalise=self._equalise)
         errors = [0.0] * len(grid)
         for keyframes, correction in self._batches(validation, VALIDATION_SAMPLES):
             rotated = path.rotate(self._rows(keyframes))
@@ -141,6 +147,7 @@ class SharedFilter(_Regression):
     """
 
     title: ClassVar[str] = "shared filter"
+    search: ClassVar[Search] = CHOSEN_BY_FIT
     _centred = False
 
     def __init__(self, options: PenaltyOptions, window: Window) -> None:
@@ -162,9 +169,28 @@ class Ridge(_Regression):
 
     title: ClassVar[str] = "ridge"
     _centred = True
+    search: ClassVar[Search] = Search(
+        options={
+            "equalise": Real(0.0, 1.0),
+            "penalties": Choice((PenaltyOptions.penalties, FINE_PENALTIES)),
+        }
+    )
 
-    def __init__(self, options: PenaltyOptions, window: Window) -> None:
-        """options: candidate penalties; window: any."""
+    @dataclass(frozen=True)
+    class Options(PenaltyOptions):
+        """Hyper-parameters.
+
+        equalise: how far keyframe values are brought to one variance before they are penalised, 0
+        not at all, 1 fully; penalties: candidates, relative to the mean variance of a feature.
+        """
+
+        equalise: float = 0.0
+
+    def __init__(self, options: Options, window: Window) -> None:
+        """options: candidate penalties, and equalise, in [0, 1]; window: any."""
+        if not 0 <= options.equalise <= 1:
+            raise BadInput("option equalise must lie in [0, 1]", found=options.equalise)
+        self._equalise = options.equalise
         pose = window.pose
         super().__init__(options, window, window.keyframes * pose, window.frames * pose)
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bench.contracts import BadInput, Samples, Span
+from bench.contracts import BadInput, Real, Samples, Search, Span, Whole
 from methods.layers import check_frames, check_history, check_positive, cosines, joint_distance
 from methods.least_squares import (
     VALIDATION_SAMPLES,
@@ -34,6 +34,13 @@ class DCTRidge(FittedTensors):
     title: ClassVar[str] = "DCT ridge"
     source: ClassVar[str] = "ours"
     revision: ClassVar[int] = 1
+    search: ClassVar[Search] = Search(
+        options={
+            "steps": Whole(2, 25),
+            "coefficients": Whole(2, 25),
+            "equalise": Real(0.0, 1.0),
+        }
+    )
 
     @dataclass(frozen=True)
     class Options(PenaltyOptions):

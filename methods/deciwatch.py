@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Choice, Real, Search, Whole, Window
 from methods.layers import (
+    Dropout,
     MultiHeadAttention,
     check_keyframes,
     check_positive,
@@ -25,6 +26,7 @@ from methods.layers import (
     start_xavier,
     start_zero,
 )
+from methods.searching import TRAINING
 
 
 class DeciWatch(nn.Module):
@@ -32,7 +34,21 @@ class DeciWatch(nn.Module):
 
     title: ClassVar[str] = "DeciWatch"
     source: ClassVar[str] = "Zeng et al., DeciWatch, ECCV 2022"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
+    search: ClassVar[Search] = Search(
+        options={
+            "width": Choice((16, 32, 64, 128)),
+            "depth": Whole(1, 5),
+            "heads": Choice((2, 4, 8)),
+            "feed": Choice((64, 128, 256)),
+            "kernel": Choice((1, 3, 5)),
+            "dropout": Real(0.0, 0.3),
+            "norm": Choice(("pre", "post")),
+            "cross_attention": Choice(("additive", "masked")),
+            "loss_recover": Real(0.5, 5.0, log=True),
+        },
+        training=TRAINING,
+    )
     renames: ClassVar[Sequence[tuple[str, str]]] = (
         (r"^transformer\.", ""),
         (r"^encoder_embed\.", "encoder.embed."),
@@ -141,6 +157,12 @@ class DeciWatch(nn.Module):
 
     forward = recover
 
+    def folded(self) -> nn.Module:
+        """The same recovery for inference alone, from merged constants: with the weights of now."""
+        from methods.folded_deciwatch import FoldedDeciWatch
+
+        return FoldedDeciWatch(self)
+
     def loss(self, keyframes: Tensor, truth: Tensor) -> Tensor:
         """Weighted sum of the mean absolute differences at keyframes and at all frames."""
         recovered, denoised = self.stages(keyframes)
@@ -165,7 +187,7 @@ class _Encoder(nn.Module):
     def __init__(self, options: DeciWatch.Options, window: Window) -> None:
         super().__init__()
         self.embed = nn.Linear(window.pose, options.width)
-        self.layers = nn.ModuleList(_Layer(options) for _ in range(options.depth))
+        self.layers = nn.ModuleList(Layer(options) for _ in range(options.depth))
         self.norm = nn.LayerNorm(options.width) if options.norm == "pre" else nn.Identity()
         self.output = nn.Linear(options.width, window.pose)
 
@@ -185,7 +207,7 @@ class _Decoder(nn.Module):
         super().__init__()
         padding = options.kernel // 2
         self.embed = nn.Conv1d(window.pose, options.width, options.kernel, padding=padding)
-        self.layers = nn.ModuleList(_CrossLayer(options) for _ in range(options.depth))
+        self.layers = nn.ModuleList(CrossLayer(options) for _ in range(options.depth))
         self.norm = nn.LayerNorm(options.width)
         self.output = nn.Linear(options.width, window.pose)
 
@@ -200,7 +222,7 @@ class _Decoder(nn.Module):
         return normed
 
 
-class _Layer(nn.Module):
+class Layer(nn.Module):
     """Self-attention and feed-forward; positions go to queries and keys only."""
 
     def __init__(self, options: DeciWatch.Options) -> None:
@@ -212,11 +234,11 @@ class _Layer(nn.Module):
         self.feed = nn.Sequential(
             nn.Linear(width, options.feed),
             nn.LeakyReLU(0.01),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
             nn.Linear(options.feed, width),
         )
         self.norm_feed = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def forward(self, x: Tensor, position: Tensor, bias: Tensor) -> Tensor:
         """(B, N, C) -> (B, N, C); bias (N, N) on the logits."""
@@ -242,7 +264,7 @@ class _Layer(nn.Module):
         return added if self.before else norm(added)
 
 
-class _CrossLayer(_Layer):
+class CrossLayer(Layer):
     """Self-attention, cross-attention to the memory, and feed-forward."""
 
     def __init__(self, options: DeciWatch.Options) -> None:

@@ -6,13 +6,14 @@ which is an option here (spec 1.1-1.4). Axes: B windows, T frames, C channels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 
-from bench.contracts import BadInput
+from bench.contracts import BadInput, Choice, Real, Tunable, Whole
 from methods.attention import (
     Activation,
     BranchWeights,
@@ -23,7 +24,7 @@ from methods.attention import (
     SyntheticAttention,
     VanillaAttention,
 )
-from methods.layers import check_positive, check_share
+from methods.layers import Dropout, check_positive, check_share
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,23 @@ class EncoderOptions:
     dead_weights: bool = True
 
 
+_REWEIGHTED = {"reweight": ("channel", "frame")}
+
+ENCODER_SEARCH: Mapping[str, Tunable] = {
+    "width": Choice((16, 32, 64, 128)),
+    "depth": Whole(1, 5),
+    "expansion": Choice((1, 2, 4)),
+    "dropout": Real(0.0, 0.3),
+    "reduction_t": Choice((1, 2, 4, 8)),
+    "reduction_s": Choice((1, 2, 4, 8)),
+    "gate": Choice(("relu-sigmoid", "sigmoid-relu", "none")),
+    "reweight": Choice(("channel", "frame", "none")),
+    "reweight_activation": Choice(("relu", "gelu"), when=_REWEIGHTED),
+    "reweight_ratio": Choice((2, 4, 8), when=_REWEIGHTED),
+}
+"""What `bench tune` may change of the encoder."""
+
+
 def encoder_blocks(options: EncoderOptions, frames: int) -> nn.Sequential:
     """L blocks for windows of T frames, (B, T, C) -> (B, T, C).
 
@@ -81,7 +99,7 @@ def encoder_blocks(options: EncoderOptions, frames: int) -> nn.Sequential:
         ),
     )
     # Copies of one block, so that all blocks start with the same biases (spec 1.2).
-    block = _Block(options, frames)
+    block = Block(options, frames)
     return nn.Sequential(*(deepcopy(block) for _ in range(options.depth)))
 
 
@@ -107,21 +125,21 @@ def idle_parameters(model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, _ in model.named_parameters() if name.startswith(idle))
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Attention and feed-forward, each added to its input and normalised (paper Eqs. 3, 4)."""
 
     def __init__(self, options: EncoderOptions, frames: int) -> None:
         super().__init__()
         width, hidden = options.width, options.width * options.expansion
-        self.attention = _MixSynthAttention(options, frames)
-        self.dropout = nn.Dropout(options.dropout)
+        self.attention = MixSynthAttention(options, frames)
+        self.dropout = Dropout(options.dropout)
         self.norm1 = nn.LayerNorm(width)
         self.feed = nn.Sequential(
             nn.Linear(width, hidden),
             nn.GELU(),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
             nn.Linear(hidden, width),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
         )
         self.norm2 = nn.LayerNorm(width)
 
@@ -132,7 +150,7 @@ class _Block(nn.Module):
         return thought
 
 
-class _MixSynthAttention(nn.Module):
+class MixSynthAttention(nn.Module):
     """The temporal and the spatial branch, weighed, summed and mapped (paper Eqs. 6-9)."""
 
     def __init__(self, options: EncoderOptions, frames: int) -> None:
@@ -140,7 +158,7 @@ class _MixSynthAttention(nn.Module):
         width, bias = options.width, options.bias
         shared = (options.gate, options.gate_ratio, bias, options.dead_weights)
         self.temporal: nn.Module | None = None
-        self.spatial: nn.Module | None = None
+        self.spatial: SyntheticAttention | None = None
         self.branch_weights: BranchWeights | None = None
         if options.attention == "vanilla":
             self.temporal = VanillaAttention(width, bias)
@@ -165,7 +183,7 @@ class _MixSynthAttention(nn.Module):
         if self.temporal is not None:
             branches.append(self.temporal(x))
         if self.spatial is not None:
-            branches.append(self.spatial(x.mT).mT)
+            branches.append(self.spatial.along(x) if self.training else self.spatial(x.mT).mT)
         if self.branch_weights is not None:
             branches = [self.branch_weights(*branches)]
         output: Tensor = self.output(sum(branches[1:], start=branches[0]))

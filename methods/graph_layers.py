@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.contracts import Span
+from methods.layers import Dropout
 
 
 def mixing_matrix(time: Tensor, joints: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ class GraphLayer(nn.Module):
         self.gcn = graph
         self.narrows = outer < inner
         self.tcn = nn.Sequential(
-            nn.Conv2d(inner, outer, 1), nn.BatchNorm2d(outer), nn.Dropout(dropout)
+            nn.Conv2d(inner, outer, 1), nn.BatchNorm2d(outer), Dropout(dropout)
         )
         self.residual: nn.Module = nn.Identity()
         if inner != outer:

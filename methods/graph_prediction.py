@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from torch import Tensor, nn
 
-from bench.contracts import Span
+from bench.contracts import Choice, Real, Span, Tunable
 from methods.graph_layers import GraphNetwork, channels_of, span_of
 from methods.horizons import Anchor, HorizonPrediction
 from methods.layers import check_share
@@ -31,10 +31,18 @@ class GraphOptions:
     dropout: float = 0.1
 
 
+GRAPH_SEARCH: Mapping[str, Tunable] = {
+    "unit": Choice((1.0, 50.0)),
+    "anchor": Choice(get_args(Anchor)),
+    "dropout": Real(0.0, 0.3),
+}
+"""What `bench tune` may change of both; their channels are their own."""
+
+
 class GraphPrediction(HorizonPrediction):
     """Prediction by a `GraphNetwork` for each horizon; subclasses say what its graphs are."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def __init__(self, options: Any, span: Span) -> None:
         """BadInput for options out of range, and for horizons that do not end at the future."""

@@ -7,6 +7,7 @@ frames of history.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.interpolate import interp1d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import BadInput, Span, Window
+from bench.contracts import BadInput, Noisy, Span, Window
 
 Interpolation = Literal["nearest", "linear", "quadratic", "cubic"]
 
@@ -113,6 +114,45 @@ def start_zero(*layers: nn.Linear | nn.Conv1d) -> None:
     for layer in layers:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
+
+
+class Dropout(nn.Module):
+    """Dropout that compares 16 random bits per value, a third of the time of torch's on a CPU.
+
+    A `bench.contracts.Noisy`. The share that is dropped is `share` to 1/65536, and what is kept is
+    scaled by exactly that share.
+    """
+
+    words: Callable[[int], Tensor] | None
+
+    def __init__(self, share: float) -> None:
+        """share: of the values that are dropped, in [0, 1)."""
+        super().__init__()
+        self.words = None
+        self.share = share
+        dropped = round(share * 2**16)
+        self.least = dropped - 2**15
+        self.scale = 2**16 / (2**16 - dropped)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape; what is given comes back as it is where nothing is trained."""
+        if not self.training or not self.share:
+            return x
+        words = random_words(self, x.numel(), x.device).view(x.shape)
+        kept = torch.where(words >= self.least, self.scale, 0.0)
+        return x * kept.to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """The share, as torch prints it."""
+        return f"{self.share}"
+
+
+def random_words(module: Noisy, count: int, device: torch.device) -> Tensor:
+    """(count,) int16, every value as likely as any other: the harness's, or torch's own."""
+    if module.words:
+        return module.words(count)
+    draws = torch.empty(-(-count // 4), dtype=torch.long, device=device)
+    return draws.random_(-(2**63), None).view(torch.int16)[:count]
 
 
 class MultiHeadAttention(nn.Module):

@@ -31,6 +31,10 @@ class PenaltyOptions:
             raise ValueError("penalties must be one or more finite numbers above zero")
 
 
+FINE_PENALTIES = tuple(round(10 ** (step / 6 - 4), 6) for step in range(25))
+"""Six candidates to each factor of ten, from 1e-4 to 1."""
+
+
 class FittedTensors:
     """Named tensors of known shapes that `fit` finds, or that are loaded instead."""
 

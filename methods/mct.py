@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Choice, Real, Search, Whole, Window
 from methods.layers import (
+    Dropout,
     MultiHeadAttention,
     check_keyframes,
     check_positive,
@@ -24,6 +25,7 @@ from methods.layers import (
     start_xavier,
     start_zero,
 )
+from methods.searching import TRAINING
 
 
 class MCT(nn.Module):
@@ -31,7 +33,20 @@ class MCT(nn.Module):
 
     title: ClassVar[str] = "MCT (our re-implementation)"
     source: ClassVar[str] = "Duan et al., Single-Shot Motion Completion with Transformer, 2021"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
+    search: ClassVar[Search] = Search(
+        options={
+            "width": Choice((32, 64, 128, 256)),
+            "depth": Whole(1, 6),
+            "heads": Choice((2, 4, 8)),
+            "head": Choice((8, 16, 32, 64)),
+            "feed": Choice((64, 128, 256, 512)),
+            "kernel": Choice((1, 3, 5)),
+            "dropout": Real(0.0, 0.3),
+            "residual": Choice((True, False)),
+        },
+        training=TRAINING,
+    )
 
     interpolation: Tensor
     between: Tensor
@@ -107,11 +122,11 @@ class _Layer(nn.Module):
         self.feed = nn.Sequential(
             nn.Linear(width, options.feed, bias=False),
             nn.ReLU(),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
             nn.Linear(options.feed, width, bias=False),
         )
         self.norm_feed = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""

@@ -15,8 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import Window
-from methods.encoder import EncoderOptions, check_use, encoder_blocks, idle_parameters
+from bench.contracts import Choice, Search, Window
+from methods.encoder import (
+    ENCODER_SEARCH,
+    EncoderOptions,
+    check_use,
+    encoder_blocks,
+    idle_parameters,
+)
 from methods.layers import (
     Interpolation,
     check_keyframes,
@@ -25,6 +31,7 @@ from methods.layers import (
     start_xavier,
     start_zero,
 )
+from methods.searching import TRAINING
 
 
 class MixSynthFormer(nn.Module):
@@ -32,7 +39,18 @@ class MixSynthFormer(nn.Module):
 
     title: ClassVar[str] = "MixSynthFormer"
     source: ClassVar[str] = "Sun et al., MixSynthFormer (the benchmark's paper), section 3"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
+    search: ClassVar[Search] = Search(
+        options={
+            **ENCODER_SEARCH,
+            "interpolation": Choice(("linear", "learned")),
+            "interpolation_start": Choice(
+                ("xavier", "linear"), when={"interpolation": ("learned",)}
+            ),
+            "final_norm": Choice((True, False)),
+        },
+        training=TRAINING,
+    )
     renames: ClassVar[Sequence[tuple[str, str]]] = (
         (r"^encoder_emb\.", "embed."),
         (r"^l_interp\.", "interpolate."),
@@ -117,6 +135,12 @@ class MixSynthFormer(nn.Module):
         return refined
 
     forward = recover
+
+    def folded(self) -> nn.Module:
+        """The same recovery for inference alone, from merged constants: with the weights of now."""
+        from methods.folded_mixsynthformer import FoldedMixSynthFormer
+
+        return FoldedMixSynthFormer(self)
 
     def loss(self, keyframes: Tensor, truth: Tensor) -> Tensor:
         """Mean absolute difference to truth (B, T, P), summed over P if the options say so."""

@@ -13,8 +13,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import BadInput, Span
-from methods.encoder import EncoderOptions, check_use, encoder_blocks, idle_parameters
+from bench.contracts import BadInput, Choice, Real, Search, Span
+from methods.encoder import (
+    ENCODER_SEARCH,
+    EncoderOptions,
+    check_use,
+    encoder_blocks,
+    idle_parameters,
+)
 from methods.layers import (
     check_frames,
     check_history,
@@ -24,6 +30,7 @@ from methods.layers import (
     start_xavier,
     start_zero,
 )
+from methods.searching import TRAINING
 
 Fill = Literal["last", "velocity", "damped"]
 
@@ -36,7 +43,17 @@ class MixSynthFormerPrediction(nn.Module):
 
     title: ClassVar[str] = "MixSynthFormer"
     source: ClassVar[str] = "Sun et al., MixSynthFormer (the benchmark's paper), section 3.6"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
+    search: ClassVar[Search] = Search(
+        options={
+            **ENCODER_SEARCH,
+            "fill": Choice(("last", "velocity", "damped", "learned")),
+            "damping": Real(0.1, 0.9, when={"fill": ("damped",)}),
+            "inputs": Choice(("pose", "motion")),
+            "frequency": Choice((False, True)),
+        },
+        training=TRAINING,
+    )
 
     @dataclass(frozen=True)
     class Options(EncoderOptions):

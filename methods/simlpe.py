@@ -7,7 +7,7 @@ spec 5.3. Axes: B histories, H frames of history, P pose values.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import Adopted, BadInput, Span
-from methods.layers import check_history, check_positive, cosines, joint_distance
+from bench.contracts import Adopted, BadInput, Choice, Search, Span, Whole
+from methods.layers import check_history, check_positive, cosines, joint_distance, random_words
+from methods.searching import TRAINING
 
 _PUBLISHED = (r"^motion_transformer\.transformer\.", "motion_mlp.mlps.")
 _BLOCK = re.compile(r"^motion_mlp\.mlps\.(\d+)\.")
@@ -33,7 +34,11 @@ class SiMLPe(nn.Module):
 
     title: ClassVar[str] = "siMLPe"
     source: ClassVar[str] = "Guo et al., Back to MLP, WACV 2023"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
+    search: ClassVar[Search] = Search(
+        options={"blocks": Whole(4, 48, step=4), "step": Choice((1, 2, 5, 10))},
+        training=TRAINING,
+    )
 
     @dataclass(frozen=True)
     class Options:
@@ -46,6 +51,7 @@ class SiMLPe(nn.Module):
         """BadInput for options below one."""
         super().__init__()
         check_positive(options, "blocks", "step")
+        self.words: Callable[[int], Tensor] | None = None
         self.span = span
         self.step = min(options.step, span.history, span.future)
         self.motion_fc_in = nn.Linear(span.pose, span.pose)
@@ -70,11 +76,11 @@ class SiMLPe(nn.Module):
     def loss(self, history: Tensor, future: Tensor) -> Tensor:
         """Mean joint error of the first step, plus that of its frame-to-frame differences.
 
-        While training, half of the clips, drawn from torch's global generator, run backwards.
+        While training, half of the clips, drawn at random, run backwards.
         """
         clips = torch.cat([history, future[:, : self.step]], dim=1)
         if self.training:
-            backwards = torch.rand(len(clips), device=clips.device) < 0.5
+            backwards = random_words(self, len(clips), clips.device) < 0
             clips = torch.where(backwards[:, None, None], clips.flip(1), clips)
         missing = self._next(clips[:, : -self.step]) - clips[:, -self.step :]
         error = joint_distance(missing, self.span.dims).mean()

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from bench.contracts import Samples, Window
+from bench.contracts import Choice, Samples, Search, Window
 from methods.interpolation import Linear, NoOptions
 from methods.least_squares import VALIDATION_SAMPLES, FittedTensors
+from methods.searching import CHOSEN_BY_FIT
 
 Matrix = NDArray[np.float64]
 
@@ -97,6 +98,7 @@ class Gaussian(_Smoother):
 
     title: ClassVar[str] = "linear + Gaussian"
     source: ClassVar[str] = "scipy.ndimage.gaussian_filter"
+    search: ClassVar[Search] = CHOSEN_BY_FIT
     _parameter = "sigma"
 
     @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class Kalman(_Smoother):
 
     title: ClassVar[str] = "linear + Kalman"
     source: ClassVar[str] = "Rauch, Tung and Striebel, 1965"
+    search: ClassVar[Search] = Search(options={"model": Choice(("velocity", "acceleration"))})
     _parameter = "ratio"
 
     @dataclass(frozen=True)

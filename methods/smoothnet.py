@@ -14,9 +14,17 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import BadInput, Window
+from bench.contracts import BadInput, Choice, Real, Search, Whole, Window
 from methods.interpolation import Linear, NoOptions
-from methods.layers import check_keyframes, check_positive, check_share, cosines, start_zero
+from methods.layers import (
+    Dropout,
+    check_keyframes,
+    check_positive,
+    check_share,
+    cosines,
+    start_zero,
+)
+from methods.searching import TRAINING
 
 _ACCELERATION = 0.1
 
@@ -49,7 +57,7 @@ class _Block(nn.Module):
         super().__init__()
         self.linear1 = nn.Linear(width, inner)
         self.linear2 = nn.Linear(inner, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width)."""
@@ -62,8 +70,18 @@ class _Network(nn.Module):
     """The network, under the published parameter names: what both uses share."""
 
     skip: Tensor | None
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     Options: ClassVar[type[SmoothNetOptions]] = SmoothNetOptions
+    search: ClassVar[Search] = Search(
+        options={
+            "width": Choice((64, 128, 256, 512)),
+            "inner": Choice((16, 32, 64, 128)),
+            "blocks": Whole(1, 5),
+            "dropout": Real(0.0, 0.5),
+            "skip": Real(0.0, 1.0),
+        },
+        training=TRAINING,
+    )
 
     def __init__(self, options: SmoothNetOptions, window: Window) -> None:
         """BadInput for options out of range, and for windows without a second difference."""

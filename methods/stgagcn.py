@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts import Span
+from bench.contracts import Choice, Real, Search, Span
 from methods.graph_layers import mixing_matrix, uniform
-from methods.graph_prediction import GraphOptions, GraphPrediction
+from methods.graph_prediction import GRAPH_SEARCH, GraphOptions, GraphPrediction
 from methods.layers import check_positive, check_share
+from methods.searching import TRAINING
 
 
 class STGAGCN(GraphPrediction):
@@ -25,6 +26,17 @@ class STGAGCN(GraphPrediction):
 
     title: ClassVar[str] = "STGAGCN"
     source: ClassVar[str] = "Zhong et al., CVPR 2022"
+    search: ClassVar[Search] = Search(
+        options={
+            **GRAPH_SEARCH,
+            "channels": Choice(((16, 16), (32, 32), (32, 64, 32))),
+            "spatial_experts": Choice((1, 2, 4)),
+            "temporal_experts": Choice((1, 2, 3)),
+            "gate_width": Choice((16, 64, 256)),
+            "gate_dropout": Real(0.0, 0.7),
+        },
+        training=TRAINING,
+    )
 
     @dataclass(frozen=True)
     class Options(GraphOptions):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bench.contracts import Span
+from bench.contracts import Choice, Search, Span
 from methods.graph_layers import LearnedGraph
-from methods.graph_prediction import GraphOptions, GraphPrediction
+from methods.graph_prediction import GRAPH_SEARCH, GraphOptions, GraphPrediction
+from methods.searching import TRAINING
 
 
 class STSGCN(GraphPrediction):
@@ -22,6 +23,10 @@ class STSGCN(GraphPrediction):
     title: ClassVar[str] = "STSGCN"
     source: ClassVar[str] = "Sofianos et al., ICCV 2021"
     Options: ClassVar[type[GraphOptions]] = GraphOptions
+    search: ClassVar[Search] = Search(
+        options={**GRAPH_SEARCH, "channels": Choice(((32, 16, 32), (64, 32, 64), (128, 64, 128)))},
+        training=TRAINING,
+    )
 
     @staticmethod
     def graph(options: GraphOptions, span: Span, channels: int) -> LearnedGraph:  # noqa: ARG004

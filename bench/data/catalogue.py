@@ -127,12 +127,13 @@ def open_folder(
         raise BadInput(f"{name} is not prepared", hint="bench run prepares and computes")
     if found.layout == "h36m" and found.root is not None:
         return prepare(name, found.root, budget, device=device, say=say)
-    if found.root is not None and found.source is not None:
-        say(f"{name}: reading {found.words}")
-        store.save(_read(found, found.root, found.source, config, name), folder)
-    else:
-        say(f"{name}: no data found, making its stand-in")
-        store.save(standin(name, config), folder)
+    with store.making(folder, say) as needed:
+        if needed and found.root is not None and found.source is not None:
+            say(f"{name}: reading {found.words}")
+            store.save(_read(found, found.root, found.source, config, name), folder)
+        elif needed:
+            say(f"{name}: no data found, making its stand-in")
+            store.save(standin(name, config), folder)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Clips as histories and futures, gathered by index from poses that lie on the device.
 
+On a CPU these are the memory-mapped files themselves.
 Shapes as in `bench.contracts`: H frames of history, F of future, P values of a flat pose in metres.
 """
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from bench.contracts import BadInput, Span
 from bench.data.clips import DIMS, Dataset, Split
+from bench.data.joined import end_to_end
 
 
 def span_of(dataset: Dataset, history: int, future: int) -> Span:
@@ -52,8 +54,7 @@ class Histories:
             )
         self.span = span
         self.most = most
-        poses = np.concatenate([clip.truth.reshape(clip.frames, -1) for clip in clips])
-        self.poses = torch.from_numpy(poses).to(device)
+        self.poses = end_to_end([clip.truth for clip in clips]).to(device)
         self.starts = torch.from_numpy(np.concatenate(starts)).to(device)
         self._steps = torch.arange(span.frames, device=device)
 

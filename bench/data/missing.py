@@ -12,10 +12,11 @@ def fill_missing(keyframes: Tensor, dims: int) -> Tensor:
     keyframes: (B, Q+1, P); dims: D. A coordinate is interpolated linearly between the nearest
     keyframes that have it, and held constant beyond the first and the last one. A coordinate that
     no keyframe has becomes the mean of the other joints' same coordinate in its keyframe, or 0
-    where there is none. Returns (B, Q+1, P), `keyframes` itself when nothing is missed.
+    where there is none. Returns (B, Q+1, P). Never waits for a GPU.
     """
     missed = keyframes.isnan()
-    if not missed.any():
+    # Asking a GPU would stop it, and cannot be part of a captured graph.
+    if keyframes.device.type == "cpu" and not missed.any():
         return keyframes
     count = keyframes.shape[1]
     place = torch.arange(count, device=keyframes.device)[None, :, None].expand_as(keyframes)

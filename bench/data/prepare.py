@@ -72,25 +72,18 @@ def prepare(
     if (folder / "dataset.json").is_file():
         return folder
     config = configs.dataset_config(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(
-            "the cache cannot be written",
-            file=folder,
-            found=error.strerror,
-            hint="set BENCH_CACHE to a folder that can be",
-        ) from error
-    dataset = (
-        _lifted(name, config, root, budget, folder, device, say)
-        if config.lifter
-        else _detected_2d(name, config, root, say)
-    )
-    say(f"{name}: writing {sum(len(c) for c in dataset.clips.values())} clips")
-    store.save(dataset, folder)
-    # The lifters are rebuilt from these files only while the dataset is not there.
-    for file in folder.parent.glob(f"{folder.name}.*.safetensors"):
-        file.unlink()
+    with store.making(folder, say) as needed:
+        if needed:
+            dataset = (
+                _lifted(name, config, root, budget, folder, device, say)
+                if config.lifter
+                else _detected_2d(name, config, root, say)
+            )
+            say(f"{name}: writing {sum(len(c) for c in dataset.clips.values())} clips")
+            store.save(dataset, folder)
+        # The lifters are rebuilt from these files only while the dataset is not there.
+        for file in folder.parent.glob(f"{folder.name}.*.safetensors"):
+            file.unlink()
     return folder
 
 

@@ -13,8 +13,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ import numpy as np
 
 from bench.contracts import BadInput
 from bench.data.body import BodyModel, check_model
-from bench.data.clips import BODY_SHAPE, DIMS, SPLITS, Array, Clip, Dataset, Space, Split
+from bench.data.clips import BODY_SHAPE, DIMS, SPLITS, Array, Clip, Dataset, Space, Split, missed
 from bench.data.npz import DAMAGE
 from bench.data.skeletons import SKELETONS
 from bench.documents import Form
+from bench.locks import Locks
 
 FORMAT = 1
 _ANEW = "delete the folder to prepare it anew"
@@ -54,6 +56,26 @@ def fingerprint(clips: Iterable[tuple[Split, Clip]], body: BodyModel | None = No
     if body is not None:
         digest.update(body.digest.encode())
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def making(folder: Path, say: Callable[[str], None]) -> Iterator[bool]:
+    """Make a prepared folder while no other process does; whether it has to be made at all.
+
+    Waits where another one is at it, and says so. What processes left that died on the way is
+    deleted. BadInput when the folder around it cannot be written.
+    """
+    hint = "set BENCH_CACHE to a folder that can be"
+    with Locks(cache_folder(), what="the cache", hint=hint) as locks:
+        waiting = f"another command prepares {folder.name}: waiting for it"
+        locks.wait(folder.name, lambda: say(waiting))
+        # Whoever holds the lock is the only one alive that makes this folder.
+        for left in folder.parent.glob(f"{folder.name}.*.tmp"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+        yield not (folder / "dataset.json").is_file()
 
 
 def save(dataset: Dataset, folder: Path) -> None:
@@ -85,6 +107,7 @@ def save(dataset: Dataset, folder: Path) -> None:
             "notes": list(dataset.notes),
             "detected_is_truth": same,
             "shaped": shaped,
+            "missed": {split: missed(dataset, split) for split in SPLITS},
             "body_parents": dataset.body.parents if dataset.body else None,
             "clips": {
                 split: [
@@ -125,7 +148,7 @@ class _Listed:
 
 @dataclass(frozen=True)
 class _Meta:
-    """dataset.json; data prepared before there was motion capture does not say the last three."""
+    """dataset.json; data prepared by earlier versions does not say the last four."""
 
     name: str
     title: str
@@ -141,6 +164,7 @@ class _Meta:
     detected_is_truth: bool = False
     shaped: bool = False
     body_parents: tuple[int, ...] | None = None
+    missed: Mapping[Split, int] = field(default_factory=dict)
 
 
 _FILE = Form(_Meta, FORMAT, "prepared data", "the prepared data is damaged", _ANEW)
@@ -158,7 +182,9 @@ def load(folder: Path) -> Dataset:
             clips={split: _clips(folder, split, meta, shape) for split in SPLITS},
             body=_body(folder, meta),
             notes=meta.notes,
-            **{field: getattr(meta, field) for field in _FIELDS},
+            # Data prepared earlier does not say it: then it is counted when it is asked for.
+            counted=dict(meta.missed),
+            **{name: getattr(meta, name) for name in _FIELDS},
         )
     except DAMAGE as error:
         raise BadInput(_FILE.problem, file=file, found=repr(error), hint=_ANEW) from error

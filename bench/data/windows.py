@@ -7,7 +7,6 @@ width and height, rotations as they are (spec 3.1). Shapes as in `bench.contract
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.contracts import BadInput, Window
-from bench.data.clips import DIMS, Array, Clip, Dataset, Split
+from bench.data.clips import DIMS, Dataset, Split, missed
+from bench.data.joined import end_to_end
 from bench.data.missing import fill_missing
 
 
@@ -24,35 +24,29 @@ def window_of(dataset: Dataset, interval: int, intervals: int) -> Window:
     return Window(interval, intervals, len(dataset.skeleton.joints), DIMS[dataset.space])
 
 
-def model_space(clip: Clip, poses: Array) -> Array:
-    """Poses (T, J, D) of a clip in the dataset's unit -> model space, float32."""
-    if clip.image is None:
-        return poses
-    return np.divide(poses, np.asarray(clip.image, np.float32), dtype=np.float32)
-
-
 def training_starts(frames: Sequence[int], window: Window) -> NDArray[np.int64]:
     """First frames of the windows that one epoch draws, in the clips laid end to end.
 
     A clip of L frames gives L windows although only L - T + 1 differ: the early ones come
     twice, as in the published training (spec 3.2, q12). A clip shorter than T gives L times its
-    one, zero-padded window; it must be laid out with T frames.
+    one window, which reaches beyond its end and is to be padded with zeros there.
     """
     starts, first = [], 0
     for length in frames:
         distinct = max(length - window.frames + 1, 1)
         starts.append(first + np.arange(length) % distinct)
-        first += max(length, window.frames)
+        first += length
     return np.concatenate(starts) if starts else np.empty(0, np.int64)
 
 
 class Windows:
     """The windows of one split, gathered by index from poses that lie on the device.
 
-    detected, truth: (N, P) float32 with the clips end to end, a clip shorter than T padded with
-    zeros; starts: (n,) first frames; most: at most so many windows, evenly spread, when they are
-    read by `batches`; every_frame: give all detected frames, as a refiner sees them, in place of
-    keyframes. A `bench.contracts.Samples`.
+    detected, truth: (N, P) float32 with the clips end to end in the dataset's unit, on a CPU the
+    memory-mapped files themselves; what is gathered is brought into model space, and padded with
+    zeros where a clip is shorter than T. starts: (n,) first frames; most: at most so many windows,
+    evenly spread, when they are read by `batches`; every_frame: give all detected frames, as a
+    refiner sees them, in place of keyframes. A `bench.contracts.Samples`.
     """
 
     def __init__(
@@ -70,13 +64,23 @@ class Windows:
             raise BadInput(f"the {split} split of {dataset.name} is empty", hint="see docs/data.md")
         self.window = window
         self.most = most
-        self.detected = _lay(clips, [clip.detected for clip in clips], window).to(device)
-        self.truth = _lay(clips, [clip.truth for clip in clips], window).to(device)
-        starts = training_starts([clip.frames for clip in clips], window)
-        self.starts = torch.from_numpy(starts).to(device)
-        self._incomplete = bool(torch.isnan(self.detected).any())
+        self.detected = end_to_end([clip.detected for clip in clips]).to(device)
+        self.truth = end_to_end([clip.truth for clip in clips]).to(device)
+        frames = np.array([clip.frames for clip in clips])
+        self.starts = torch.from_numpy(training_starts(frames.tolist(), window)).to(device)
+        self._incomplete = missed(dataset, split) > 0
         self._all = torch.arange(window.frames, device=device)
         self._given = self._all if every_frame else self._all[:: window.interval]
+        self._clip: Tensor | None = None
+        self._last: Tensor | None = None
+        self._size: Tensor | None = None
+        if frames.min() < window.frames:
+            self._last = torch.from_numpy(np.cumsum(frames) - 1).to(device)
+        if clips[0].image is not None:
+            size = np.array([clip.image for clip in clips], np.float32)
+            self._size = torch.from_numpy(np.tile(size, window.joints)).to(device)
+        if self._last is not None or self._size is not None:
+            self._clip = torch.from_numpy(np.repeat(np.arange(len(clips)), frames)).to(device)
 
     def __len__(self) -> int:
         """How many windows one epoch draws."""
@@ -85,15 +89,31 @@ class Windows:
     @property
     def device(self) -> torch.device:
         """Where the poses lie."""
-        return self.detected.device
+        return self.starts.device
 
     def gather(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Window numbers (B,) -> keyframes (B, Q+1, P), or every frame, and truth (B, T, P)."""
-        first = self.starts[index][:, None]
-        given = self.detected[first + self._given]
+        """Window numbers (B,) -> keyframes (B, Q+1, P), or every frame, and truth (B, T, P).
+
+        On a GPU nothing waits for it, so that this can be part of a captured graph.
+        """
+        given = self._taken(self.detected, index, self._given)
         if self._incomplete:
             given = fill_missing(given, self.window.dims)
-        return given, self.truth[first + self._all]
+        return given, self._taken(self.truth, index, self._all)
+
+    def _taken(self, poses: Tensor, index: Tensor, steps: Tensor) -> Tensor:
+        """Frames (S,) of windows (B,) in model space: (B, S, P)."""
+        frame = self.starts[index][:, None] + steps
+        if self._clip is None:
+            return poses[frame]
+        clip = self._clip[index]
+        if self._last is None:
+            taken = poses[frame]
+        else:
+            last = self._last[clip][:, None]
+            taken = poses[torch.minimum(frame, last)]
+            taken = taken.masked_fill((frame > last)[..., None], 0.0)
+        return taken if self._size is None else taken / self._size[clip][:, None]
 
     def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (given, truth) in a fixed order, at most `most` windows, evenly spread."""
@@ -101,34 +121,3 @@ class Windows:
         index = torch.linspace(0, len(self) - 1, count, dtype=torch.float64).round().long()
         for part in torch.split(index.to(self.starts.device), size):
             yield self.gather(part)
-
-
-def _lay(clips: Sequence[Clip], poses: Sequence[Array], window: Window) -> Tensor:
-    """Clips end to end as (N, P) in model space; without a copy where they already lie so."""
-    long_enough = all(clip.frames >= window.frames for clip in clips)
-    if clips[0].image is None and long_enough:
-        whole = _joined(poses)
-        if whole is not None:
-            return torch.from_numpy(whole.reshape(len(whole), -1))
-    parts = []
-    for clip, part in zip(clips, poses, strict=True):
-        flat = model_space(clip, part).reshape(clip.frames, -1)
-        lack = max(window.frames - clip.frames, 0)
-        parts.append(np.pad(flat, ((0, lack), (0, 0))))
-    return torch.from_numpy(np.concatenate(parts))
-
-
-def _joined(parts: Sequence[Array]) -> Array | None:
-    """The one array whose consecutive slices `parts` are, or None when they are not."""
-    base = parts[0].base
-    if not isinstance(base, np.ndarray) or base.shape[1:] != parts[0].shape[1:]:
-        return None
-    step = base.strides[0]
-    address = [part.__array_interface__["data"][0] for part in parts]
-    follow = all(
-        second - first == len(part) * step
-        for (first, second), part in zip(pairwise(address), parts, strict=False)
-    )
-    same = all(part.base is base and part.strides == base.strides for part in parts)
-    whole = len(base) == sum(len(part) for part in parts)
-    return base if follow and same and whole else None

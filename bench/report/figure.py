@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from bench.contracts import printable
+from bench.files import write_whole
 from bench.metrics import metric_info
 from bench.report.table import Table
 
@@ -24,7 +26,7 @@ _PANEL = (2.9, 2.4)
 _LEGEND = 0.55
 # Values further apart than this are drawn on a logarithmic scale.
 _WIDE = 5
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "legend.fontsize": 7.5,
@@ -48,7 +50,7 @@ def against_interval(table: Table, folder: Path) -> list[Path]:
     costs = [m for m in ("total", "macs") if any(m in e.numbers for _, e in table.entries)]
     panels += [metric for metric in costs[:1] if metric not in panels]
     points = _points(table, panels)
-    with mpl.rc_context(_STYLE), sns.axes_style("whitegrid"):
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
         figure = Figure((_PANEL[0] * len(panels), _PANEL[1] + _LEGEND), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -59,12 +61,18 @@ def against_interval(table: Table, folder: Path) -> list[Path]:
             if not place:
                 _legend(figure, points, colours)
         figure.suptitle(_title(table), fontsize=9)
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{table.name}.{ending}" for ending in FORMATS]
-        for path in paths:
-            # Without a date, so that the same numbers make the same file.
-            said = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(path.suffix[1:])
-            figure.savefig(path, dpi=200, metadata=said)
+        return saved(figure, folder, table.name)
+
+
+def saved(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """The figure as NAME.pdf, .svg and .png in a folder; BadInput when it cannot be written."""
+    paths = [folder / f"{name}.{ending}" for ending in FORMATS]
+    for path in paths:
+        # Without a date, so that the same numbers make the same file.
+        said = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(path.suffix[1:])
+        drawn = BytesIO()
+        figure.savefig(drawn, format=path.suffix[1:], dpi=200, metadata=said)
+        write_whole(path, drawn.getvalue(), what="the figure", hint="choose another --out")
     return paths
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -16,9 +17,10 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from bench import config, engines, registry, tracking
+from bench import config, engines, registry
 from bench.cli import main
 from bench.run import compute
+from bench.tracking import tracker
 
 BENCH = [sys.executable, "-m", "bench"]
 
@@ -101,7 +103,7 @@ def bench(monkeypatch):
     monkeypatch.setattr(registry, "_plugins", {})
     monkeypatch.setattr(registry, "_files", {})
     # Not the user's patience: a machine that also does other things must not fail the tests.
-    monkeypatch.setattr(tracking, "PATIENCE", 200.0)
+    monkeypatch.setattr(tracker, "PATIENCE", 200.0)
 
     def run(*words: object) -> Result:
         arguments = [str(word) for word in words]
@@ -148,7 +150,7 @@ def test_a_table_of_a_stand_in_from_end_to_end(bench, tmp_path):
         tags = {value for (value,) in database.execute("SELECT value FROM tags")}
     keys = {Path(name).stem for name in stored(out)}
     assert len(keys) == 2
-    assert {f"{key} done" for key in keys} <= tags
+    assert {f"cell {key}" for key in keys} | {"table table3"} <= tags
     before = stored(out)
     second = bench("run", *words)
     assert second.exit_code == 0
@@ -169,7 +171,7 @@ def test_no_track_leaves_mlflow_alone(bench, data, tmp_path):
     result = bench("run", *table3("--methods", "linear", "--no-track", data=data, out=out))
     assert result.exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "plans", "results", "table3.csv", "table3.md", "table3.tex",
+        ".locks", "plans", "results", "table3.csv", "table3.md", "table3.tex",
     ]  # fmt: skip
     assert "stand-in" not in result.stdout
     assert "stand-in" not in (out / "table3.md").read_text(encoding="utf-8")
@@ -418,7 +420,10 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(bench, data, plugin
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, said
     assert printed == ""
-    assert said.splitlines()[-1] == "stopped; nothing finished is lost, the same command goes on"
+    typed = shlex.join(["bench", *words, "--workers", "2"])
+    assert said.splitlines()[-1] == (
+        f"stopped: 1 of 2 cells are done; nothing finished is lost, go on with: {typed}"
+    )
     assert "Traceback" not in said
     assert stored(out) == before
     assert len(before) == 1

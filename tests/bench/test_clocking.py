@@ -68,7 +68,13 @@ def test_defaults_are_published_presets_small_and_large_one_and_all_cores(
         (256, 1),
         (256, 4),
     }
-    assert {setup.engine for setup in measured} == {"eager", "compiled", "onnx"}
+    assert {setup.engine for setup in measured} == {
+        "eager",
+        "compiled",
+        "onnx",
+        "folded",
+        "folded-onnx",
+    }
     assert {setup.precision for setup in measured} == {"float32"}
     assert {timing.window.frames for timing in found.timings} == {101}
     assert {timing.window.pose for timing in found.timings} == {51}
@@ -163,7 +169,7 @@ def test_two_machines_are_never_in_one_table(measured: list[Setup], tmp_path: Pa
         stored(Request(out=tmp_path))
     assert "Fast 9" in str(caught.value)
     assert "Slow 1" in str(caught.value)
-    assert len(stored(Request(out=tmp_path, methods=("linear",))).timings) == 8
+    assert len(stored(Request(out=tmp_path, methods=("linear",))).timings) == 16
 
 
 @pytest.fixture

@@ -1,71 +1,18 @@
 """Cells in processes: the same numbers whatever runs beside them, and nothing else dies along."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from bench import config, engines, plan, registry
-from bench.data import store
-from bench.data.clips import Clip, Dataset
-from bench.data.skeletons import BODY_14
-from bench.engines import run_jobs
+from bench import engines
+from bench.contracts import BadInput
+from bench.engines import LOST, run_jobs
 from bench.results import Result
-from bench.run import Job, compute
-
-PLUGIN = """
-import os
-from types import SimpleNamespace
-from dataclasses import dataclass
-import torch
-
-@dataclass(frozen=True)
-class _Options:
-    pass
-
-class Net(torch.nn.Module):
-    title, source, revision, Options = "net", "here", 1, _Options
-    def __init__(self, options, window):
-        super().__init__()
-        self.window = window
-        self.layer = torch.nn.Linear(window.keyframes * window.pose, window.frames * window.pose)
-    def recover(self, keyframes):
-        return self.layer(keyframes.flatten(1)).view(len(keyframes), self.window.frames, -1)
-    def loss(self, keyframes, truth):
-        return (self.recover(keyframes) - truth).abs().mean()
-
-class Broken(Net):
-    def loss(self, keyframes, truth):
-        raise KeyError("broken on purpose")
-
-class Dies(Net):
-    def loss(self, keyframes, truth):
-        os._exit(7)
-"""
-
-
-@pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(registry, "_plugins", {})
-    monkeypatch.setattr(registry, "_files", {})
-    file = tmp_path / "plugin.py"
-    file.write_text(PLUGIN)
-    registry.load_plugin(file)
-    rng = np.random.default_rng(1)
-    poses = rng.normal(0, 0.2, (2, 80, 14, 3)).astype(np.float32)
-    clip = Clip("a", "a", poses[0], poses[1])
-    clips = {"train": (clip,), "validation": (clip,), "test": (clip,)}
-    data = Dataset("pw3d-spin", "D", "E", "3d", 30, BODY_14, clips, "made here", fingerprint="f")
-    store.save(data, tmp_path / "data")
-
-    def make(method: str, seed: int = 0, device: str = "cpu") -> Job:
-        table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"], "smoke")
-        places = plan.plan(table, {"pw3d-spin": data}, budget="smoke", seeds=seed + 1)
-        return Job(
-            (places[-1].cell,), tmp_path / "data", device, tmp_path / "out", (file,), anew=True
-        )
-
-    return make
+from bench.run import compute
 
 
 def by_cell(results) -> dict[tuple[str, int], Result]:
@@ -96,19 +43,93 @@ def test_a_process_that_dies_fails_its_own_cell_only(job):
     assert "the process died" in found["dies", 0].error
 
 
-def test_cells_on_a_gpu_run_one_after_another_in_this_process(job, monkeypatch):
-    seen = []
+def test_a_killer_is_done_twice_and_what_ran_beside_it_once(tmp_path):
+    items = [("kill", tmp_path / "a"), ("write", tmp_path / "b"), ("write", tmp_path / "c")]
+    found = dict(engines.spread(_noted, items, workers=2))
+    assert found == {items[0]: LOST, items[1]: "b", items[2]: "c"}
+    assert [len(file.read_text()) for _, file in items] == [2, 1, 1]
 
-    def spy(one: Job, tell) -> tuple[Result, ...]:
-        seen.append(one.device)
-        return (Result(cell=one.cells[0], status="done"),)
 
-    monkeypatch.setattr(engines, "compute", spy)
-    jobs = [job("net", seed, "cuda:0") for seed in (0, 1)]
-    results = run_jobs(jobs, workers=8, tell=lambda *_: None)
-    assert next(results).cell == jobs[0].cells[0]
-    assert seen == ["cuda:0"]
-    assert [result.cell for result in results] == [jobs[1].cells[0]]
+def test_what_work_raises_is_raised_here(tmp_path):
+    with pytest.raises(BadInput, match=r"a\.txt: no good"):
+        list(engines.spread(_raises, [tmp_path / "a.txt"], workers=1))
+
+
+def test_closing_kills_what_is_in_flight(tmp_path):
+    spread = engines.spread(_sleeps, [tmp_path / "pid", None], workers=2)
+    assert next(spread) == (None, "done")
+    pid = int(_when_there(tmp_path / "pid"))
+    began = time.monotonic()
+    spread.close()
+    assert time.monotonic() - began < 10
+    assert not _lives(pid)
+
+
+def test_a_killed_parent_leaves_no_process_behind(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from bench import engines\n"
+        "import leaves\n"
+        "if __name__ == '__main__':\n"
+        "    list(engines.spread(leaves.sleeps, [Path(sys.argv[1]) / 'pid'], workers=1))\n"
+    )
+    (tmp_path / "leaves.py").write_text(
+        "import os, time\n"
+        "def sleeps(item, tell):\n"
+        "    item.with_suffix('.tmp').write_text(str(os.getpid()))\n"
+        "    item.with_suffix('.tmp').rename(item)\n"
+        "    time.sleep(300)\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    root = str(Path(engines.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, str(tmp_path)])}
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", tmp_path], env=environment)
+    pid = int(_when_there(tmp_path / "pid"))
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 20
+    while _lives(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _lives(pid)
+
+
+def _noted(item, tell):
+    what, file = item
+    with file.open("a") as out:
+        out.write("x")
+    if what == "kill":
+        os._exit(9)
+    return file.name
+
+
+def _raises(item, tell):
+    raise BadInput("no good", file=item)
+
+
+def _sleeps(item, tell):
+    if item is not None:
+        item.with_suffix(".tmp").write_text(str(os.getpid()))
+        item.with_suffix(".tmp").rename(item)
+        time.sleep(300)
+    return "done"
+
+
+def _when_there(file: Path) -> str:
+    until = time.monotonic() + 60
+    while not file.is_file():
+        assert time.monotonic() < until, "no process started"
+        time.sleep(0.02)
+    return file.read_text()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.is_file() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_without_jobs_nothing_is_started():

@@ -1,14 +1,18 @@
 """Evaluation: what methods are shown, and scores held to plain loops."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from bench import evaluation, registry
 from bench.contracts import BadInput, Window
+from bench.data import stretches
 from bench.data.body import Shapes
 from bench.data.clips import Clip, Dataset
+from bench.data.missing import fill_missing
 from bench.data.rotations import axis_angle_to_sixd
 from bench.data.skeletons import BODY_14, JHMDB_15, SMPL_24
 from bench.data.windows import Windows
@@ -295,14 +299,195 @@ def test_most_takes_so_many_clips_evenly_spread():
     assert names == {1: ["0"], 2: ["0", "4"], 3: ["0", "2", "4"], 9: list("01234")}
 
 
-def test_progress_tells_every_clip():
+def plain_starts(frames: int, window: Window, name: str) -> list[int]:
+    """Where windows start, and by a loop (spec 3.3)."""
+    starts = [0]
+    while starts[-1] + window.interval + window.frames <= frames:
+        starts.append(starts[-1] + window.interval)
+    if name == "full" and starts[-1] + window.frames < frames:
+        starts.append(frames - window.frames)
+    return starts
+
+
+def plain_windows(one: Clip, window: Window, starts: list[int], refines: bool) -> list[np.ndarray]:
+    """What `Hold` or `Same` makes of each window of a clip, in model space, one by one."""
+    flat = one.detected.reshape(one.frames, -1)
+    if one.image is not None:
+        flat = (one.detected / np.float32(one.image)).reshape(one.frames, -1)
+    flat = np.pad(flat, ((0, max(window.frames - one.frames, 0)), (0, 0)))
+    found = []
+    for start in starts:
+        given = flat[start : start + window.frames]
+        if not refines:
+            keyframes = fill_missing(torch.tensor(given[None, :: window.interval]), window.dims)[0]
+            given = np.stack(
+                [keyframes[t // window.interval].numpy() for t in range(window.frames)]
+            )
+        found.append(given)
+    return found
+
+
+def plain_merge(windows: list[np.ndarray], starts: list[int]) -> list[np.ndarray]:
+    """The mean of all windows that cover a frame, frame by frame."""
+    length = len(windows[0])
+    merged = []
+    for frame in range(starts[-1] + length):
+        covers = [
+            w[frame - s] for w, s in zip(windows, starts, strict=True) if 0 <= frame - s < length
+        ]
+        merged.append(np.mean(np.stack(covers).astype(np.float64), 0))
+    return merged
+
+
+def plain_3d(merged, one: Clip, root) -> dict[str, tuple[float, int]]:
+    """MPJPE, PA-MPJPE and Accel of a clip in mm, frame by frame, and how many frames have them."""
+    pred, truth = [], []
+    for frame, flat in enumerate(merged):
+        t = one.truth[frame].astype(np.float64) if frame < one.frames else np.zeros((14, 3))
+        p = flat.reshape(14, 3)
+        pred.append(p - p[root].mean(0))
+        truth.append(t - t[root].mean(0))
+    values = {"mpjpe": [], "pampjpe": [], "accel": []}
+    for p, t in zip(pred, truth, strict=True):
+        if np.isnan(p).any():
+            continue
+        values["mpjpe"].append(np.linalg.norm(p - t, axis=-1).mean())
+        x, y = p - p.mean(0), t - t.mean(0)
+        u, s, vt = np.linalg.svd(x.T @ y)
+        turn = np.array([1, 1, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
+        # A frame of padding is a point: it has no scale.
+        scale = (s * turn).sum() / (x * x).sum() if x.any() else 0.0
+        aligned = x @ (u * turn) @ vt * scale
+        values["pampjpe"].append(np.linalg.norm(aligned - y, axis=-1).mean())
+    for frame in range(len(pred) - 2):
+        p, t = (x[frame] - 2 * x[frame + 1] + x[frame + 2] for x in (pred, truth))
+        if not np.isnan(p).any():
+            values["accel"].append(np.linalg.norm(p - t, axis=-1).mean())
+    return {name: (1000 * float(np.mean(v)), len(v)) for name, v in values.items() if v}
+
+
+def plain_2d(merged, one: Clip, name: str) -> dict[str, tuple[float, int]]:
+    """Pixels and PCK of a clip, joint by joint, with what each counts for."""
+    skeleton = JHMDB_15
+    groups = skeleton.groups if name != "deciwatch" else skeleton.published_groups
+    distances = np.full((len(merged), 15), np.nan)
+    sizes = []
+    for frame, flat in enumerate(merged):
+        here = frame < one.frames
+        truth = one.truth[frame] / np.float32(one.image) if here else np.zeros((15, 2))
+        pred = flat.reshape(15, 2)
+        for joint in range(15):
+            distances[frame, joint] = np.linalg.norm((pred[joint] - truth[joint]) * one.image)
+        box = one.box[frame] if here else np.zeros(4)
+        box = box.astype(int) if name != "full" else box.astype(np.float64)
+        sizes.append(max(box[2] - box[0], box[3] - box[1]))
+    whole = [d.mean() for d in distances if not np.isnan(d).any()]
+    scores = {"pixels": (float(np.mean(whole)), len(whole))} if whole else {}
+    weight = 1 if name == "deciwatch" else len(merged)
+    for share in (0.2, 0.1, 0.05):
+        hits = [
+            np.mean([d[joint] <= share * s for d, s in zip(distances, sizes, strict=True)])
+            for joint in range(15)
+        ]
+        scores[f"pck@{share}"] = float(np.mean(hits)), weight
+        for group, members in groups.items():
+            scores[f"pck@{share}:{group}"] = float(np.mean([hits[j] for j in members])), weight
+    return scores
+
+
+def random_clips(space: str, shortest: int, seed: int) -> list[Clip]:
+    """Clips of many lengths with missed joints and frames; in 2D images of many sizes."""
+    rng = np.random.default_rng(seed)
+    clips = []
+    for number in range(9):
+        frames = int(rng.integers(shortest, 50))
+        if space == "3d":
+            truth = rng.normal(0, 0.3, (frames, 14, 3))
+            rest = {}
+        else:
+            truth = rng.uniform(10, 200, (frames, 15, 2))
+            box = np.concatenate([truth.min(1), truth.max(1)], 1).astype(np.float32)
+            rest = {"image": (200 + 10 * number, 300 - 10 * number), "box": box}
+        detected = truth + rng.normal(0, 0.05 if space == "3d" else 8, truth.shape)
+        detected[rng.random(detected.shape[:2]) < rng.choice([0, 0.02])] = np.nan
+        clips.append(
+            Clip(
+                str(number),
+                str(number),
+                detected.astype(np.float32),
+                truth.astype(np.float32),
+                **rest,
+            )
+        )
+    return clips
+
+
+@pytest.mark.parametrize("most", [1, 70, 10_000])
+@pytest.mark.parametrize("name", ["deciwatch", "pck-pooled", "full"])
+@pytest.mark.parametrize("space", ["3d", "2d"])
+@pytest.mark.parametrize("kind", [Hold, Same])
+def test_many_clips_at_once_score_as_each_frame_alone(monkeypatch, most, name, space, kind):
+    monkeypatch.setattr(stretches, "_FRAMES", most)
+    monkeypatch.setattr(evaluation, "_CPU_FRAMES", 40)
+    clips = random_clips(space, 11 if name == "full" else 1, seed=most)
+    skeleton, joints, dims = (BODY_14, 14, 3) if space == "3d" else (JHMDB_15, 15, 2)
+    data = Dataset("d", "D", "E", space, 30, skeleton, {"test": tuple(clips)}, "made here")
+    window = Window(5, 2, joints, dims)
+    scores, counted = evaluate(kind(), data, "test", protocol(name), window)
+    assert [one.name for one in scores] == [one.name for one in clips]
+    keyframes = 0
+    for one, found in zip(clips, scores, strict=True):
+        starts = plain_starts(one.frames, window, name)
+        merged = plain_merge(plain_windows(one, window, starts, kind is Same), starts)
+        expected = (
+            plain_3d(merged, one, list(BODY_14.root))
+            if space == "3d"
+            else plain_2d(merged, one, name)
+        )
+        assert found.frames == len(merged)
+        assert found.values.keys() == expected.keys()
+        for metric, (value, weight) in expected.items():
+            assert found.values[metric][1] == weight, metric
+            assert found.values[metric][0] == pytest.approx(value, rel=1e-6), metric
+        keyframes += len({start + step for start in starts for step in (0, 5, 10)})
+    frames = sum(one.frames for one in scores)
+    assert counted.frames == frames
+    assert counted.sampled == (1.0 if kind is Same else keyframes / frames)
+    assert counted.missed == sum(int(np.isnan(one.detected[..., 0]).sum()) for one in clips)
+
+
+def test_memory_does_not_grow_with_the_number_of_clips(monkeypatch):
+    monkeypatch.setattr(stretches, "_FRAMES", 200)
+
+    def peak(count: int) -> int:
+        data = dataset(*[clip(str(i), 60, i) for i in range(count)])
+        tracemalloc.start()
+        score(Hold(), data)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    class Hold(Same):
+        def refine(self, frames):
+            return frames  # remembers nothing
+
+    peak(2)
+    few, many = peak(8), peak(80)
+    # What is told of each clip is all that grows.
+    assert many - few < 72 * 2000
+    assert few > 200 * 14 * 3 * 8
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(11, [(1, 2), (2, 2)]), (22, [(2, 2)])])
+def test_progress_tells_every_stretch_of_clips(monkeypatch, frames, expected):
+    monkeypatch.setattr(stretches, "_FRAMES", frames)
     told = []
     score(
         Hold(),
         dataset(clip("a", 12), clip("b", 12)),
         progress=lambda *said: told.append(said),
     )
-    assert told == [(1, 2), (2, 2)]
+    assert told == expected
 
 
 def test_what_neither_recovers_nor_refines_is_refused():
@@ -331,3 +516,40 @@ def test_selection_sees_the_mean_joint_distance_of_unmerged_windows():
     expected = np.mean([distance[s : s + 11].mean() for s in (0, 1)])
     assert window_error(Zero(), source, None) == pytest.approx(expected, rel=1e-5)
     assert window_error(Zero(), source, 1) == pytest.approx(distance[:11].mean(), rel=1e-5)
+
+
+def test_with_many_frames_a_network_is_made_faster_and_scores_the_same(monkeypatch):
+    pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    torch.manual_seed(0)
+    method = registry.build("mixsynthformer", {"width": 16, "depth": 2}, WINDOW).eval()
+    data = dataset(clip("a", 120), clip("b", 61))
+    used = protocol("deciwatch")
+    plain, _ = evaluate(method, data, "test", used, WINDOW)
+    calls = []
+    recover = method.recover
+    monkeypatch.setattr(method, "recover", lambda given: calls.append(len(given)) or recover(given))
+    monkeypatch.setattr(evaluation, "_MANY_FRAMES", 1)
+    fast, _ = evaluate(method, data, "test", used, WINDOW)
+    # It is asked once, to be compared with.
+    assert len(calls) == 1
+    for one, other in zip(plain, fast, strict=True):
+        assert other.name == one.name
+        for metric, (value, weight) in one.values.items():
+            assert other.values[metric] == (pytest.approx(value, rel=1e-6), weight)
+
+
+@pytest.mark.parametrize("trouble", [BadInput("no such form"), RuntimeError("no such thing"), None])
+def test_a_faster_form_that_fails_or_is_wrong_is_not_used(monkeypatch, trouble):
+    def made(*_):
+        if trouble:
+            raise trouble
+        return lambda given: method.recover(given) + 1e-3
+
+    monkeypatch.setattr("bench.folding.in_batches", made)
+    monkeypatch.setattr(evaluation, "_MANY_FRAMES", 1)
+    method = registry.build("mixsynthformer", {"width": 16, "depth": 2}, WINDOW).eval()
+    data = dataset(clip("a", 120))
+    expected = method.recover
+    assert evaluation._fast(method, WINDOW, "cpu") == expected
+    scores, _ = evaluate(method, data, "test", protocol("deciwatch"), WINDOW)
+    assert scores[0].values["mpjpe"][0] > 0

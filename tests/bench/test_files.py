@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.contracts import BadInput
-from bench.files import write_whole
+from bench.files import sweep, write_whole
 
 
 def write(path: Path, content: str | bytes = "new") -> None:
@@ -29,7 +30,7 @@ def test_text_and_bytes_are_written_into_a_folder_that_is_made(tmp_path: Path) -
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bench.files import write_whole
+from bench.files import sweep, write_whole
 real = os.{function}
 def killed(*given, **rest):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -105,3 +106,50 @@ def test_a_read_only_folder_is_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(BadInput, match="cannot be written; found Permission denied"):
         write(tmp_path / "name.json")
+
+
+WRITER = """
+import os, sys, time
+from pathlib import Path
+from bench import files
+def stuck(_):
+    print("writing", flush=True)
+    time.sleep(600)
+files.os.fsync = stuck
+files.write_whole(Path(sys.argv[1]), "new", what="a thing", hint="")
+"""
+
+
+def test_sweeping_takes_what_the_dead_left_and_nothing_of_the_living(tmp_path: Path) -> None:
+    path = tmp_path / "name.json"
+    command = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        (half,) = tmp_path.glob("*.tmp")
+        foreign = tmp_path / "a user's.tmp"
+        foreign.write_text("mine")
+        assert sweep(tmp_path) == []
+        assert half.exists()
+        writer.kill()
+        writer.wait()
+        assert sweep(tmp_path) == [half]
+    assert list(tmp_path.iterdir()) == [foreign]
+
+
+def test_a_file_that_was_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, swept = fcntl.flock, []
+
+    def late(file, how) -> None:
+        if not swept:
+            swept.extend(tmp_path.glob("*.tmp"))
+            swept[0].unlink()
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write(tmp_path / "name.json")
+    assert swept
+    assert (tmp_path / "name.json").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["name.json"]

@@ -1,5 +1,8 @@
 """Which machine this is, and whether it is idle, from readings that are made up."""
 
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,3 +105,31 @@ def test_two_threads_of_one_core_count_once(
     info.write_text("processor\t: 0\nBogoMIPS\t: 48\n")
     assert physical_cores(info) == 4
     assert physical_cores(tmp_path / "absent") == 4
+
+
+def test_memory_that_is_freed_stays_with_a_process_that_wants_it() -> None:
+    code = """
+import resource, sys
+import torch
+from bench.machine import keep_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def used():
+    before = faults()
+    for _ in range(20):
+        torch.empty(16_000_000).fill_(1)
+    return faults() - before
+
+used()
+before = used()
+assert keep_memory()
+used()
+print(before, used())
+"""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the C library is not glibc")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert after < 0.1 * before

@@ -96,7 +96,7 @@ class TestWindows:
 class TestMerge:
     def test_the_mean_of_what_covers_a_frame(self):
         windows = torch.tensor([[1.0, 2, 3], [5, 7, 9], [11, 13, 15]])[..., None]
-        merged = merge(windows, np.array([0, 2, 3]), 6)
+        merged = merge([windows], np.array([0, 2, 3]), 6)
         assert merged.flatten().tolist() == [1, 2, 4, 9, 11, 15]
 
     @settings(deadline=None, max_examples=25)
@@ -106,7 +106,7 @@ class TestMerge:
         frames = shape.frames + more
         sequence = torch.randn(frames, 6, generator=torch.Generator().manual_seed(seed))
         starts = FULL.starts(frames, shape)
-        merged = merge(windows_of(sequence, starts, shape.frames), starts, frames)
+        merged = merge([windows_of(sequence, starts, shape.frames)], starts, frames)
         torch.testing.assert_close(merged, sequence, rtol=1e-6, atol=1e-6)
         assert merged.dtype == torch.float32
 
@@ -114,7 +114,7 @@ class TestMerge:
         sequence = torch.zeros(41, 6)
         sequence[12, 3] = NAN
         starts = DECIWATCH.starts(41, window(10, 2))
-        merged = merge(windows_of(sequence, starts, 21), starts, 41)
+        merged = merge([windows_of(sequence, starts, 21)], starts, 41)
         assert merged.isnan().nonzero().tolist() == [[12, 3]]
 
     @pytest.mark.skipif(
@@ -128,7 +128,7 @@ class TestMerge:
         windows = torch.from_numpy(golden["windows"])
         for name in names:
             starts = np.arange(len(windows)) * int(name.removeprefix("merged_step"))
-            merged = merge(windows, starts, len(golden[name])).numpy()
+            merged = merge([windows], starts, len(golden[name])).numpy()
             np.testing.assert_allclose(merged, golden[name], rtol=0, atol=1e-6, err_msg=name)
 
 

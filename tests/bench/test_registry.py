@@ -253,3 +253,11 @@ def test_bad_options(tmp_path: Path, options: dict, line: str) -> None:
 def test_method_without_options() -> None:
     with pytest.raises(BadInput, match="'cubic' has no option 'width'; it has no options"):
         registry.resolve_options("cubic", {"width": 1})
+
+
+def test_plugins_are_forgotten(tmp_path: Path) -> None:
+    registry.load_plugin(plugin(tmp_path))
+    registry.forget_plugins()
+    assert "mine" not in registry.method_names()
+    (tmp_path / "other").mkdir()
+    assert registry.load_plugin(plugin(tmp_path / "other")) == ["mine"]

@@ -192,3 +192,40 @@ def test_an_output_folder_that_is_a_file_is_one_clear_line(tmp_path: Path) -> No
         "choose another with --out"
     )
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_what_is_damaged_is_said_in_one_line(tmp_path: Path) -> None:
+    results, said = Results(tmp_path), []
+    path = results.put(RESULT)
+    whole = path.read_text()
+    for text, reason in (
+        (whole.replace("52.8", "25.8"), "not the result that was written; found another digest"),
+        (to_json(replace(RESULT, cell=replace(CELL, seed=1))), "the result of another cell"),
+        (whole[:-9], "not a result file"),
+    ):
+        path.write_text(text)
+        said.clear()
+        assert results.get(CELL, said.append) is None
+        (line,) = said
+        assert line.startswith(f"{path}: {reason}")
+        assert line.endswith("; it counts as absent")
+    path.unlink()
+    said.clear()
+    assert results.get(CELL, said.append) is None
+    assert said == []
+
+
+def test_results_of_earlier_versions_have_no_digest_and_are_read() -> None:
+    raw = json.loads(to_json(RESULT))
+    del raw["digest"]
+    assert from_json(json.dumps(raw)) == RESULT
+
+
+def test_the_stamp_changes_whenever_a_result_is_stored(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    assert results.stamp(CELL) is None
+    results.put(RESULT)
+    first = results.stamp(CELL)
+    assert first == results.stamp(CELL)
+    results.put(RESULT)
+    assert results.stamp(CELL) != first

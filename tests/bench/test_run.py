@@ -207,7 +207,7 @@ def test_running_out_of_memory_fails_the_cell(job, monkeypatch):
     def full(*_):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(run, "_ready", full)
+    monkeypatch.setattr("bench.registry.build", full)
     assert computed(job("linear")).error == "MemoryError: no room"
 
 
@@ -284,3 +284,69 @@ def test_what_is_drawn_in_scoring_does_not_depend_on_what_was_done_before(job, t
     trained = computed(replace(job("restless"), plugins=(plugin.resolve(),)))
     loaded = computed(replace(job("restless", anew=False), plugins=(plugin.resolve(),)))
     assert trained.metrics == loaded.metrics
+
+
+def seeds(job, count: int = 3, **change) -> list[Job]:
+    """The same cell with several seeds, in folders where nothing is known."""
+    return [job("mixsynthformer", seed=seed, **change) for seed in range(count)]
+
+
+def test_on_a_gpu_networks_of_one_form_are_computed_together(job):
+    rates = [
+        replace(one, cells=(replace(one.cells[0], training={**one.cells[0].training, "lr": lr}),))
+        for one, lr in zip(seeds(job, 2), (1e-3, 2e-3), strict=True)
+    ]
+    wider = job("mixsynthformer")
+    options = {**wider.cells[0].options, "width": 16}
+    wider = replace(wider, cells=(replace(wider.cells[0], options=options),))
+    others = [job("linear"), job("ridge"), wider]
+    jobs = [replace(one, device="cuda:0") for one in (*rates, *others)]
+    assert run.bundles(jobs) == [tuple(jobs[:2]), *((one,) for one in jobs[2:])]
+    assert run.bundles([*rates, *others]) == [(one,) for one in (*rates, *others)]
+    many = [replace(one, device="cuda:0") for one in seeds(job, 11)]
+    assert [len(bundle) for bundle in run.bundles(many)] == [8, 3]
+
+
+def test_a_bundle_gives_what_its_jobs_give_alone(job, tmp_path):
+    alone = [computed(one) for one in seeds(job, out=tmp_path / "alone")]
+    together = run.compute_bundle(seeds(job, out=tmp_path / "bundle"), lambda *_: None)
+    for one, many in zip(alone, together, strict=True):
+        assert many.cell == one.cell
+        assert many.metrics == pytest.approx(one.metrics, rel=1e-4)
+        assert many.provenance["training"]["trained at once"] == 3
+        assert "trained at once" not in one.provenance["training"]
+    # Weights of a bundle are kept like any other ones.
+    again = [computed(one) for one in seeds(job, anew=False, out=tmp_path / "bundle")]
+    assert [one.metrics for one in again] == [many.metrics for many in together]
+
+
+def test_in_a_bundle_what_fails_fails_alone(job):
+    good, bad = seeds(job, 2)
+    cell = replace(bad.cells[0], training={**bad.cells[0].training, "lr": 1e30})
+    results = run.compute_bundle((good, replace(bad, cells=(cell,))), lambda *_: None)
+    assert [result.status for result in results] == ["done", "failed"]
+    assert "the loss is" in results[1].error
+
+
+def test_an_interrupted_training_goes_on(job, tmp_path, monkeypatch):
+    from bench import unfinished
+
+    expected = computed(job("mixsynthformer", out=tmp_path / "whole"))
+    monkeypatch.setattr("bench.training._KEEP_SECONDS", -1.0)
+    save = unfinished.Unfinished.save
+
+    class Killed(BaseException):
+        pass
+
+    def dies(self, kept):
+        save(self, kept)
+        raise Killed
+
+    out = tmp_path / "cut"
+    monkeypatch.setattr(unfinished.Unfinished, "save", dies)
+    with pytest.raises(Killed):
+        computed(job("mixsynthformer", out=out))
+    assert len(list((out / "unfinished").glob("*.safetensors"))) == 1
+    monkeypatch.setattr(unfinished.Unfinished, "save", save)
+    assert computed(job("mixsynthformer", out=out)).metrics == expected.metrics
+    assert not list((out / "unfinished").glob("*.safetensors"))

@@ -98,6 +98,24 @@ def test_onnx_is_measured_beside_eager(stand: Stand, method: str, options: dict)
         assert stand.turn(asked, 0.002)
 
 
+@needs_runtime
+@pytest.mark.parametrize("method", ["mixsynthformer", "deciwatch"])
+def test_folded_forms_are_measured(stand: Stand, method: str) -> None:
+    options = json.dumps({"width": 8, "depth": 1})
+    for engine in ("folded", "folded-onnx"):
+        asked = setup(method, engine=engine, options=options)
+        assert stand.prepare(asked) == ""
+        assert stand.turn(asked, 0.002)
+    assert (
+        stand.prepare(setup(method, engine="folded", options=options, precision="bfloat16")) == ""
+    )
+
+
+@pytest.mark.parametrize("engine", ["folded", "folded-onnx"])
+def test_a_method_without_a_folded_form_says_so(stand: Stand, engine: str) -> None:
+    assert stand.prepare(setup(engine=engine)) == "it has no folded form"
+
+
 def test_without_a_compiler_the_reason_is_one_line(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from methods.closed_form import LinearOffset, PenaltyOptions, Ridge, SharedFilte
 from methods.interpolation import Linear, NoOptions
 
 WINDOW = Window(interval=3, intervals=4, joints=2, dims=3)
-ALL = [(LinearOffset, NoOptions()), (SharedFilter, PenaltyOptions()), (Ridge, PenaltyOptions())]
+ALL = [(LinearOffset, NoOptions()), (SharedFilter, PenaltyOptions()), (Ridge, Ridge.Options())]
 
 
 def linear(keyframes: Tensor, window: Window = WINDOW) -> Tensor:
@@ -61,7 +61,7 @@ def test_ridge_solves_the_normal_equations(
     window = Window(interval, intervals, 2, dims)
     train = random_windows(window, count, seed=0)
     train = Windows(window, train.detected + shift, train.truth + shift)
-    method = Ridge(PenaltyOptions((penalty,)), window)
+    method = Ridge(Ridge.Options((penalty,)), window)
     assert method.fit(train, train) == {"penalty": penalty}
 
     x, y = keyframes(train).flatten(1).double(), lacking(train).flatten(1).double()
@@ -75,9 +75,34 @@ def test_ridge_solves_the_normal_equations(
     torch.testing.assert_close(state["bias"].double(), bias, rtol=1e-3, atol=1e-3 * (1 + shift))
 
 
+def test_equalised_features_are_penalised_alike() -> None:
+    """Fully equalised, ridge is the ridge of features that have a variance of one."""
+    train, count = random_windows(WINDOW, 500, seed=0), 500
+    scales = torch.linspace(0.5, 4, WINDOW.pose)
+    train = Windows(WINDOW, train.detected * scales, train.truth * scales)
+    method = Ridge(Ridge.Options((0.3,), equalise=1.0), WINDOW)
+    method.fit(train, train)
+    x, y = keyframes(train).flatten(1).double(), lacking(train).flatten(1).double()
+    centred = x - x.mean(0)
+    deviation = centred.square().mean(0).sqrt()
+    unit = centred / deviation
+    loaded = unit.T @ unit / count + 0.3 * torch.eye(unit.shape[1])
+    weight = torch.linalg.solve(loaded, unit.T @ (y - y.mean(0)) / count) / deviation[:, None]
+    torch.testing.assert_close(method.state_dict()["weight"].double(), weight, rtol=1e-3, atol=1e-3)
+    plain = Ridge(Ridge.Options((0.3,)), WINDOW)
+    plain.fit(train, train)
+    assert (plain.state_dict()["weight"] - weight).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_features_cannot_be_equalised_further_than_fully(share: float) -> None:
+    with pytest.raises(BadInput, match=r"equalise must lie in \[0, 1\]"):
+        Ridge(Ridge.Options(equalise=share), WINDOW)
+
+
 def test_ridge_under_a_huge_penalty_is_linear_plus_offset() -> None:
     train, other = random_windows(WINDOW, 100, seed=0), random_windows(WINDOW, 5, seed=1)
-    method = Ridge(PenaltyOptions((1e12,)), WINDOW)
+    method = Ridge(Ridge.Options((1e12,)), WINDOW)
     method.fit(train, train)
     expected = linear(keyframes(other)) + lacking(train).mean(0)
     torch.testing.assert_close(method.recover(keyframes(other)), expected, rtol=0, atol=1e-5)
@@ -117,7 +142,7 @@ def test_a_linear_truth_is_found() -> None:
         truth = keyframes_of(detected, WINDOW).flatten(1) @ map_ + 3
         return Windows(WINDOW, detected, truth.view(count, WINDOW.frames, WINDOW.pose))
 
-    method = Ridge(PenaltyOptions((1e-7, 1.0)), WINDOW)
+    method = Ridge(Ridge.Options((1e-7, 1.0)), WINDOW)
     assert method.fit(windows(2000), windows(100)) == {"penalty": 1e-7, "at_grid_end": 1.0}
     assert error(method, windows(50)) < 1e-3
 
@@ -128,10 +153,10 @@ def test_chooses_what_validation_says(cls: type) -> None:
     grid = (1e-6, 1e-4, 1e-2, 1.0, 100.0)
     errors = []
     for penalty in grid:
-        one = cls(PenaltyOptions((penalty,)), WINDOW)
+        one = cls(cls.Options((penalty,)), WINDOW)
         one.fit(train, validation)
         errors.append(error(one, validation))
-    method = cls(PenaltyOptions(grid[::-1]), WINDOW)
+    method = cls(cls.Options(grid[::-1]), WINDOW)
     chosen = method.fit(train, validation)
     assert chosen["penalty"] == grid[errors.index(min(errors))]
     assert ("at_grid_end" in chosen) == (chosen["penalty"] in (1e-6, 100.0))

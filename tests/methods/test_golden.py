@@ -142,8 +142,9 @@ def test_mixsynthformer(path: Path) -> None:
     golden = Golden(path)
     model = mixsynthformer(golden)
     with torch.no_grad():
-        found = model.recover(golden.input[:, :: model.window.interval])
-    assert_close(found, golden.output["recovered"])
+        keyframes = golden.input[:, :: model.window.interval]
+        for function in (model.recover, model.folded()):
+            assert_close(function(keyframes), golden.output["recovered"])
 
 
 @pytest.mark.parametrize("cross", ["masked", "additive"])
@@ -164,10 +165,13 @@ def test_deciwatch(path: Path, cross: str) -> None:
     )
     model = built(DeciWatch(options, window), golden)
     with torch.no_grad():
-        recovered, denoised = model.stages(golden.input[:, :: window.interval])
+        keyframes = golden.input[:, :: window.interval]
+        recovered, denoised = model.stages(keyframes)
+        folded = model.folded()(keyframes)
     masked = cross == "masked"
     name = "recovered" if masked else "recovered_additive_memory_mask"
     assert_close(recovered, golden.output[name])
+    assert_close(folded, golden.output[name])
     every = golden.output["denoised"]
     assert_close(denoised, every[:, :: window.interval] if masked else every)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.config import method_config
 from bench.contracts import BadInput, Trainable, Window
-from methods.attention import BranchWeights, RandomAttention, SyntheticAttention
+from methods.attention import BranchWeights, Gate, RandomAttention, SyntheticAttention
 from methods.layers import interpolation_matrix
 from methods.mixsynthformer import MixSynthFormer
 
@@ -266,3 +266,27 @@ def test_the_released_preset_is_the_released_model() -> None:
         window = Window(10, change.intervals or 0, joints, dims)
         model = MixSynthFormer(Options(**(preset.options | change.options)), window)
         assert sum(p.numel() for p in model.parameters()) == count
+
+
+@pytest.mark.parametrize("reduction", [1, 3])
+@pytest.mark.parametrize("gate", ["relu-sigmoid", "sigmoid-relu", "none"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_attention_along_the_other_axis_is_the_same(reduction: int, gate: Gate, bias: bool) -> None:
+    torch.manual_seed(1)
+    attention = SyntheticAttention(12, 7, reduction, gate, 4, bias, dead=False).double()
+    x = torch.randn(3, 7, 12, dtype=torch.float64, requires_grad=True)
+    outcomes = []
+    for found in (attention(x.mT).mT, attention.along(x)):
+        wanted = [x, *attention.parameters()]
+        outcomes.append((found, *torch.autograd.grad(found.square().sum(), wanted)))
+    for one, other in zip(*outcomes, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_training_computes_what_is_used_later() -> None:
+    torch.manual_seed(1)
+    options = MixSynthFormer.Options(width=16, depth=2, dropout=0.0)
+    method = MixSynthFormer(options, WINDOW)
+    keyframes = torch.randn(3, WINDOW.keyframes, WINDOW.pose)
+    expected = method.eval().recover(keyframes)
+    torch.testing.assert_close(method.train().recover(keyframes), expected)

@@ -69,14 +69,12 @@ def write_detections(root: Path, subject: str, name: str, camera: str, pixels: n
         store["poses"] = pixels
 
 
-@pytest.fixture(scope="session")
-def h36m_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Raw Human3.6M in small, to read only: 7 subjects x 4 cameras, takes of 31 to 36 frames.
+def write_h36m(root: Path) -> Path:
+    """Write raw Human3.6M in small: 7 subjects x 4 cameras, takes of 31 to 36 frames.
 
     S5 has detections of a 'Discussion 2' without motion capture, S11 misses one detection.
     """
-    root = tmp_path_factory.mktemp("data") / "h36m"
-    root.mkdir()
+    root.mkdir(parents=True)
     write_cameras(root / "cameras.h5")
     for number, subject in enumerate(SUBJECTS):
         for index, name in enumerate(take_names(subject)):
@@ -85,6 +83,12 @@ def h36m_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_detections(root, "S5", "Discussion 2", camera, np.zeros((20, 16, 2), np.int16))
     (root / "S11/StackedHourglass/Walking.54138969.h5").unlink()
     return root
+
+
+@pytest.fixture(scope="session")
+def h36m_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Raw Human3.6M in small, to read only."""
+    return write_h36m(tmp_path_factory.mktemp("data") / "h36m")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.contracts import BadInput
 from bench.data import store
-from bench.data.clips import SPLITS, Clip, Dataset
+from bench.data.clips import SPLITS, Clip, Dataset, missed
 from bench.data.skeletons import H36M_17, JHMDB_15, SMPL_24
 
 FRAMES = {"train": (5, 3), "validation": (4,), "test": (2, 6, 1)}
@@ -54,6 +54,19 @@ def dataset(space: str = "2d", seed: int = 0) -> Dataset:
         notes=("first note", "second note"),
         fingerprint=store.fingerprint((split, clip) for split in SPLITS for clip in clips[split]),
     )
+
+
+def test_what_is_missed_is_counted_once_and_told(tmp_path, monkeypatch):
+    store.save(dataset(), tmp_path / "d")
+    monkeypatch.setattr(Clip, "missed", None)
+    mapped = store.load(tmp_path / "d")
+    assert [missed(mapped, split) for split in SPLITS] == [2, 1, 3]
+    monkeypatch.undo()
+    file = tmp_path / "d" / "dataset.json"
+    meta = json.loads(file.read_text())
+    del meta["missed"]  # as prepared before it was counted
+    file.write_text(json.dumps(meta))
+    assert [missed(store.load(tmp_path / "d"), split) for split in SPLITS] == [2, 1, 3]
 
 
 def refusal(folder: Path) -> str:

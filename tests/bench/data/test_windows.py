@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from bench.contracts import BadInput, Window
 from bench.data import store
 from bench.data.clips import Clip, Dataset, Skeleton
-from bench.data.windows import Windows, model_space, training_starts, window_of
+from bench.data.missing import fill_missing
+from bench.data.skeletons import JHMDB_15
+from bench.data.windows import Windows, training_starts, window_of
 
 PAIR = Skeleton("pair", ("left", "right"))
 K2Q3 = Window(interval=2, intervals=3, joints=2, dims=3)  # T = 7, keyframes 0, 2, 4, 6
@@ -52,8 +54,8 @@ def test_window_of_takes_joints_and_dimensions_from_the_dataset():
 def test_starts_by_hand():
     # 9 frames have 3 different windows of 7, drawn thrice each; 8 frames have 2, from frame 9 on.
     assert training_starts([9, 8], K2Q3).tolist() == [0, 1, 2] * 3 + [9, 10] * 4
-    # 3 frames lie there as 7, and give their one window 3 times.
-    assert training_starts([3, 7], K2Q3).tolist() == [0] * 3 + [7] * 7
+    # 3 frames give their one window 3 times, although it reaches into the next clip's frames.
+    assert training_starts([3, 7], K2Q3).tolist() == [0] * 3 + [3] * 7
     assert training_starts([], K2Q3).shape == (0,)
 
 
@@ -65,7 +67,7 @@ def test_starts_by_hand():
 )
 def test_an_epoch_draws_what_the_published_one_draws(frames, interval, intervals):
     window = Window(interval, intervals, 2, 3)
-    first = np.cumsum([0, *(max(length, window.frames) for length in frames)])
+    first = np.cumsum([0, *frames])
     expected = [first[clip] + start for clip, start in published_starts(frames, window)]
     assert training_starts(frames, window).tolist() == expected
 
@@ -128,12 +130,7 @@ def test_2d_poses_are_divided_by_their_own_images_size():
         np.testing.assert_array_equal(
             keyframes[row].numpy()[:, 1], clip.detected[::2, 0, 1] / np.float32(high)
         )
-        assert model_space(clip, clip.truth).dtype == np.float32
-
-
-def test_3d_and_rotations_are_in_model_space_as_they_are():
-    clip = clips_3d(7)[0]
-    assert model_space(clip, clip.truth) is clip.truth
+        assert keyframes.dtype == truth.dtype == torch.float32
 
 
 def missing_at(clip: Clip, *places) -> Clip:
@@ -195,10 +192,57 @@ def test_memory_mapped_3d_poses_are_not_copied(tmp_path):
     np.testing.assert_array_equal(
         Windows(turned, "train", Window(2, 3, 17, 3)).truth, windows_of(clips[::-1]).truth
     )
-    # A clip that is too short for a window needs padding, hence a copy.
+    # Nor when a clip is too short for a window: it is padded as it is gathered.
     padded = Windows(mapped, "train", Window(5, 2, 17, 3))
-    assert padded.truth.shape == (11 + 12, 51)
-    assert not padded.truth[9:11].any()
+    assert padded.truth.data_ptr() == windows.truth.data_ptr()
+    _, (first, *_) = padded.gather(torch.arange(1))
+    np.testing.assert_array_equal(first[:9], windows.truth[:9])
+    assert not first[9:].any()
+
+
+def laid(clips: tuple[Clip, ...], what: str, frames: int) -> torch.Tensor:
+    """Clips end to end in model space, copied, a short one padded with zeros to so many frames."""
+    parts = []
+    for clip in clips:
+        poses = getattr(clip, what)
+        if clip.image is not None:
+            poses = np.divide(poses, np.float32(clip.image), dtype=np.float32)
+        lack = max(frames - clip.frames, 0)
+        parts.append(np.pad(poses.reshape(clip.frames, -1), ((0, lack), (0, 0))))
+    return torch.from_numpy(np.concatenate(parts))
+
+
+@pytest.mark.parametrize("lengths", [(9, 12), (3, 12, 5, 7)])
+@pytest.mark.parametrize("stored", [True, False])
+def test_gathered_windows_are_bit_for_bit_those_of_copied_clips(tmp_path, lengths, stored):
+    rng = np.random.default_rng(4)
+    clips = []
+    for i, n in enumerate(lengths):
+        poses = rng.uniform(0, 300, (2, n, 15, 2)).astype(np.float32)
+        poses[0, n // 2, 3] = np.nan
+        box = np.tile(np.float32([0, 0, 9, 9]), (n, 1))
+        clips.append(Clip(f"c{i}", "c", *poses, (321 + i, 241), box))
+    data = replace(dataset_of(tuple(clips), "2d"), skeleton=JHMDB_15)
+    if stored:
+        store.save(data, tmp_path / "d")
+        data = store.load(tmp_path / "d")
+    window = Window(2, 3, 15, 2)
+    got = Windows(data, "train", window).gather(torch.arange(sum(lengths)))
+    first = np.cumsum([0, *(max(n, 7) for n in lengths)])
+    starts = torch.tensor([first[c] + s for c, s in published_starts(list(lengths), window)])
+    detected, truth = (laid(tuple(clips), what, 7) for what in ("detected", "truth"))
+    keyframes = detected[starts[:, None] + torch.arange(0, 7, 2)]
+    assert torch.equal(got[0], fill_missing(keyframes, 2))
+    assert torch.equal(got[1], truth[starts[:, None] + torch.arange(7)])
+
+
+def test_gathering_never_waits_for_a_device():
+    # Tensors without numbers refuse whatever depends on one.
+    clips = (missing_at(clips_3d(9)[0], (2, 1)), clips_3d(3)[0])
+    windows = windows_of(clips, device="meta")
+    keyframes, truth = windows.gather(torch.arange(12, device="meta"))
+    assert keyframes.shape == (12, 4, 6)
+    assert truth.shape == (12, 7, 6)
 
 
 def test_a_part_of_an_array_is_not_taken_for_all_of_it():

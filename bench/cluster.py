@@ -1,0 +1,321 @@
+"""Workers of a Dask cluster as seats: found as they come, checked, used one task at a time.
+
+The scheduler runs somewhere (`tcp://...`, or a file that it wrote), or a YAML file says how to
+start a cluster. Results come back to this process, which alone writes them; weights are written
+by workers, into the output folder, which lies on a shared disk.
+"""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+from typing import Any, Literal, cast
+
+from pydantic import Field
+
+from bench import registry
+from bench.agreement import Agreement, of_code
+from bench.config import Strict, read
+from bench.contracts import BadInput
+from bench.processes import portable, settle
+from bench.run import Tell
+from bench.seats import Died, Seats, Work
+
+Say = Callable[[str], None]
+
+# Seconds between two looks at who is there, and until a scheduler counts as unreachable.
+_LOOK = 0.5
+_PATIENCE = 15
+
+_GPU = {"GPU": 1}
+# What a cluster file may start: a class, and options that it must have to suit a run.
+_KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "local": ("distributed", "LocalCluster", {"threads_per_worker": 1, "processes": True}),
+    "cuda": ("dask_cuda", "LocalCUDACluster", {"threads_per_worker": 1, "resources": _GPU}),
+    "ssh": ("distributed", "SSHCluster", {"worker_options": {"nthreads": 1}}),
+    "slurm": ("dask_jobqueue", "SLURMCluster", {"cores": 1, "processes": 1}),
+}
+# In a worker: the topic of the run that it worked for last.
+_served = ""
+
+_COUNTED = {"local": "n_workers", "cuda": "n_workers"}
+
+
+class ClusterFile(Strict):
+    """A YAML file that says how to start a cluster.
+
+    workers: how many; options: of the class that `kind` stands for, by its own names.
+    """
+
+    kind: Literal["local", "cuda", "ssh", "slurm"]
+    workers: int | None = Field(None, ge=1)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+@cache
+def connected(scheduler: str) -> Cluster:
+    """The cluster of an address, a scheduler's file or a YAML file; one for the whole process.
+
+    BadInput when `bench[dask]` is not installed, a file is not right, or nobody answers.
+    """
+    try:
+        distributed: Any = import_module("distributed")
+    except ImportError as error:
+        raise BadInput("Dask is not installed", hint="pip install 'bench[dask]'") from error
+    started: Any = None
+    path = Path(scheduler)
+    try:
+        where: dict[str, Any]
+        if "://" in scheduler:
+            where = {"address": scheduler}
+        elif not path.is_file():
+            raise BadInput(
+                "no such scheduler",
+                file=scheduler,
+                expected="tcp://HOST:PORT, a file that `dask scheduler --scheduler-file` wrote, "
+                "or a YAML file that describes a cluster",
+            )
+        elif path.suffix == ".json":
+            where = {"scheduler_file": scheduler}
+        else:
+            started = _started(read(path, ClusterFile), path)
+            where = {"address": started}
+        client = distributed.Client(**where, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            "the scheduler does not answer", file=scheduler, found=str(error).partition("\n")[0]
+        ) from error
+    for opened in (started, client):
+        if opened is not None:
+            atexit.register(opened.close)
+    return Cluster(client, scheduler)
+
+
+def _started(said: ClusterFile, path: Path) -> Any:
+    """The cluster of a YAML file."""
+    module, name, fixed = _KINDS[said.kind]
+    try:
+        make = getattr(import_module(module), name)
+    except ImportError as error:
+        raise BadInput(
+            f"a cluster of kind {said.kind} needs {module.replace('_', '-')}",
+            file=path,
+            hint="install it beside bench",
+        ) from error
+    counted = _COUNTED.get(said.kind)
+    count = {counted: said.workers} if counted and said.workers else {}
+    try:
+        cluster = make(**{**fixed, **said.options, **count})
+        if said.kind == "slurm":
+            cluster.scale(said.workers or 1)
+    except (TypeError, ValueError, RuntimeError, OSError) as error:
+        raise BadInput("the cluster cannot be started", file=path, found=error) from error
+    return cluster
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that answers.
+
+    client: Dask's; name: of its scheduler, for messages; agreed: what its workers have to agree
+    on, the code alone when nothing is said; say: receives lines about who takes part.
+    """
+
+    client: Any
+    name: str
+    agreed: Agreement | None = None
+    say: Say = print
+
+    def workers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Who is there, by address; BadInput when the scheduler is gone."""
+        try:
+            found = self.client.scheduler_info(n_workers=-1)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self.gone() from error
+        if self.client.status == "closed":
+            raise self.gone()
+        return cast("Mapping[str, Mapping[str, Any]]", found["workers"])
+
+    def gone(self) -> BadInput:
+        """What is said when the scheduler is not there any more."""
+        return BadInput(
+            "the scheduler is gone",
+            file=self.name,
+            hint="what is done is stored; the same command goes on when there is a scheduler",
+        )
+
+    def device(self, name: str) -> str:
+        """auto, cpu or cuda -> what trained cells need, as torch names it on a worker.
+
+        auto waits for a worker, and takes GPUs when one has a GPU by then.
+        """
+        if name != "auto":
+            return "cuda:0" if name == "cuda" else name
+        if not self.workers():
+            self.say(f"{self.name}: waiting for a worker")
+        while not (there := self.workers()):
+            time.sleep(_LOOK)
+        return "cuda:0" if any(_has_gpu(about) for about in there.values()) else "cpu"
+
+    def seats(self, tell: Tell) -> Seats:
+        """Its workers as seats, those that come later included."""
+        return _Workers(self, tell)
+
+
+def _has_gpu(about: Mapping[str, Any]) -> bool:
+    """Whether a worker was started with `--resources GPU=1`."""
+    return bool(about.get("resources", {}).get("GPU", 0) >= 1)
+
+
+class _Workers(Seats):
+    """Seats that come and go with the workers of a cluster."""
+
+    def __init__(self, cluster: Cluster, tell: Tell) -> None:
+        super().__init__((), tell)
+        self.cluster = cluster
+        self.agreed = cluster.agreed or of_code()
+        self.topic = f"bench-{secrets.token_hex(8)}"
+        self.alive: frozenset[str] = frozenset()
+        self._refused: dict[str, str] = {}
+
+    def start_call(self) -> None:
+        """Look for workers from now on, and listen to them."""
+        self.cluster.client.subscribe_topic(self.topic, lambda event: self._told(*event[1]))
+        Thread(target=self._watch, daemon=True).start()
+
+    def stop_call(self) -> None:
+        """Listen no longer."""
+        self.cluster.client.unsubscribe_topic(self.topic)
+
+    def _watch(self) -> None:
+        known: set[str] = set()
+        while not self._stopped:
+            try:
+                there = self.cluster.workers()
+            except BadInput as error:
+                self._fail(error)
+                return
+            if not there and self.alive | known == set():
+                known.add("")
+                self.cluster.say(f"{self.cluster.name}: waiting for a worker")
+            self.alive = frozenset(there)
+            for address in self.alive - known:
+                Thread(target=self._admit, args=(address, there[address]), daemon=True).start()
+            known |= self.alive
+            if self.alive and self.alive <= self._refused.keys():
+                why = "; ".join(sorted(set(self._refused.values())))
+                self._fail(BadInput("no worker can take part", file=self.cluster.name, found=why))
+            time.sleep(_LOOK)
+
+    def _admit(self, address: str, about: Mapping[str, Any]) -> None:
+        """Make a seat of a worker, unless it refuses."""
+        seat = _WorkerSeat(self, address, _has_gpu(about))
+        if about["nthreads"] != 1:
+            problem = f"it runs {about['nthreads']} threads; start it with --nthreads 1"
+        else:
+            try:
+                problem = seat.run(_problem, self.agreed, self._told)
+            except Died:
+                return
+            except Exception as error:
+                # What was sent to it cannot even be read there.
+                problem = f"its bench is another one or missing ({type(error).__name__}: {error})"
+        if problem is None:
+            self.add(seat)
+        else:
+            self.cluster.say(f"worker {address} refuses: {problem}")
+            self._refused[address] = problem
+
+
+class _WorkerSeat:
+    """One worker of a cluster, until it dies."""
+
+    def __init__(self, owner: _Workers, address: str, gpu: bool) -> None:
+        self.gpu = gpu
+        self._owner, self._address = owner, address
+        self._future: Any = None
+        self._ended = False
+
+    @property
+    def usable(self) -> bool:
+        """As long as the worker is there: another one in its place has another address."""
+        return not self._ended and self._address in self._owner.alive
+
+    def run(self, work: Work, item: Any, _tell: Tell) -> Any:
+        """The outcome of `work` on an item, done on the worker; it tells by the owner's topic."""
+        from distributed import CancelledError, KilledWorker
+
+        cluster = self._owner.cluster
+        self._future = cluster.client.submit(
+            _serve,
+            work,
+            item,
+            self._owner.topic,
+            key=f"bench-{secrets.token_hex(8)}",
+            workers=[self._address],
+            allow_other_workers=False,
+            pure=False,
+        )
+        try:
+            while True:
+                try:
+                    outcome, value = self._future.result(timeout=_LOOK)
+                    break
+                except TimeoutError:
+                    if not self.usable:
+                        raise Died from None
+        except (KilledWorker, CancelledError) as error:
+            if cluster.client.status == "closed":
+                raise cluster.gone() from error
+            raise Died from error
+        finally:
+            self._future.cancel()
+        if outcome == "raised":
+            raise value
+        return value
+
+    def kill(self) -> None:
+        """Let the worker drop what it does, the next time that it tells how it goes on."""
+        self._ended = True
+        if self._future is not None:
+            self._future.cancel()
+
+
+class _Unwanted(BaseException):
+    """Whoever asked for a task does not want it any more; no method may catch this."""
+
+
+def _problem(agreed: Agreement, _tell: Tell) -> str | None:
+    return agreed.problem()
+
+
+def _serve(work: Work, item: Any, topic: str) -> tuple[str, Any]:
+    """What a worker does with one item."""
+    from distributed import get_worker
+
+    global _served
+    if topic != _served:
+        # A worker outlives runs, and another one's plugins may have the same names.
+        registry.forget_plugins()
+        _served = topic
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def tell(*said: Any) -> None:
+        task = worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":
+            raise _Unwanted
+        worker.log_event(topic, said)
+
+    settle()
+    try:
+        return "done", work(item, tell)
+    except Exception as error:
+        return "raised", portable(error)

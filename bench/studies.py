@@ -1,0 +1,400 @@
+"""Studies: trials of one method on one dataset in an Optuna storage, by any number of workers.
+
+A trial counts from the moment it begins, unless its process was killed: then another one takes its
+place. What a trial tries depends on the study's seed, on how many counted before it and on what
+those came to, so that one worker makes the same study again, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, BruteForceSampler, TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from bench import registry, spaces
+from bench.contracts import FOREIGN_ERRORS, BadInput
+from bench.metrics import metric_info
+from bench.results import Cell
+from bench.seeds import seed_for
+from bench.storages import open_storage
+from bench.trying import Ground, Measured
+
+# Trials before the sampler learns from what it has seen, and before the pruner ends any.
+START_TRIALS, START_PRUNING = 8, 4
+
+EXHAUSTIVE = "every configuration once"
+"""What the sampler is called that tries all there is."""
+
+# Seconds in which a trial has said who computes it.
+_INTRODUCED = 60
+
+_FAILURES = (*FOREIGN_ERRORS, BadInput, MemoryError)
+Direction = Literal["minimize", "maximize"]
+
+_OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What makes trials comparable: studies that differ in any of it are different ones.
+
+    base: the cell that trials change; objectives: metrics, the leading one first; seed: of the
+    sampler and of the trials' own training.
+    """
+
+    base: Cell
+    objectives: tuple[str, ...]
+    seed: int = 0
+
+    @cached_property
+    def space(self) -> spaces.Space:
+        """What is tuned."""
+        return spaces.space_of(self.base.method)
+
+    @property
+    def name(self) -> str:
+        """The study's name in its storage, and of its record."""
+        said = [self.base.key, self.objectives, self.seed, self.space.plain]
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        objectives = "-".join(self.objectives).replace("@", "")
+        return f"{self.base.method}_{self.base.dataset}_{objectives}_{digest[:12]}"
+
+    @property
+    def directions(self) -> dict[str, Direction]:
+        """Which way each objective is better, in Optuna's words."""
+        better = {metric: metric_info(metric).better for metric in self.objectives}
+        return {m: "minimize" if way == "lower" else "maximize" for m, way in better.items()}
+
+    @property
+    def sign(self) -> int:
+        """1 where a lower leading objective is better, -1 where a higher one is."""
+        return 1 if metric_info(self.objectives[0]).better == "lower" else -1
+
+    @property
+    def windows(self) -> int:
+        """How many windows a trial is trained on, at most."""
+        training = self.base.training
+        return int(training["windows"] if training else self.base.limits["fit_windows"])
+
+    @property
+    def prunes(self) -> bool:
+        """Whether trials are ended early: only those that train, for one objective."""
+        return self.base.training is not None and len(self.objectives) == 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker needs to work on a study.
+
+    trials: how many count in all; deadline: `time.time()` after which none begins.
+    """
+
+    plan: Plan
+    storage: str
+    folder: Path
+    device: str
+    trials: int
+    deadline: float = math.inf
+    plugins: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Final:
+    """A configuration that is trained again: its label, its cell, and a seed's number."""
+
+    label: str
+    cell: Cell
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Where the study keeps what it came to."""
+        return f"final:{self.label}:{self.seed}"
+
+
+def load(order: Order) -> optuna.Study:
+    """The study of an order, made when it is not there, the base itself its first trial."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # Sampling of conditional spaces, and names of objectives, have been so for years.
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    plan = order.plan
+    return optuna.create_study(
+        storage=open_storage(order.storage),
+        study_name=plan.name,
+        directions=list(plan.directions.values()),
+        sampler=_Numbered(plan, order.trials),
+        pruner=pruner(plan),
+        load_if_exists=True,
+    )
+
+
+def prepare(study: optuna.Study, plan: Plan) -> None:
+    """Say what the study is about, and put the base first; for one process, before the others."""
+    if study.user_attrs.get("method") != plan.base.method:
+        study.set_metric_names(list(plan.objectives))
+        for name, value in (
+            ("method", plan.base.method),
+            ("dataset", plan.base.dataset),
+            ("fingerprint", plan.base.fingerprint),
+        ):
+            study.set_user_attr(name, value)
+    first = spaces.start(plan.space, spaces.flat(plan.base))
+    if first is not None and not study.get_trials(deepcopy=False):
+        study.enqueue_trial(first)
+
+
+def pruner(plan: Plan) -> BasePruner:
+    """What ends a trial early: it is worse than the median of complete ones at the same look."""
+    if not plan.prunes:
+        return NopPruner()
+    return MedianPruner(n_startup_trials=START_PRUNING, n_warmup_steps=0)
+
+
+def said_of(plan: Plan, trials: int) -> dict[str, str]:
+    """Sampler and pruner in words."""
+    few = plan.space.points
+    sampler = (
+        EXHAUSTIVE
+        if few is not None and few <= trials
+        else f"TPE, multivariate, after {START_TRIALS} random trials; the preset first"
+    )
+    pruned = (
+        f"ended at a look at validation where the error is above the median of complete trials, "
+        f"once there are {START_PRUNING}"
+        if plan.prunes
+        else "none: " + ("several objectives" if plan.base.training else "nothing is trained")
+    )
+    return {"sampler": sampler, "pruner": pruned}
+
+
+class _Numbered(BaseSampler):
+    """A sampler made anew for each trial, its seed from the trial's place among those that count.
+
+    One that goes on drawing from where it was would try something else after a restart.
+    """
+
+    def __init__(self, plan: Plan, trials: int) -> None:
+        self._plan = plan
+        points = plan.space.points
+        self._exhausts = points is not None and points <= trials
+        self._now: BaseSampler = self._made(0)
+
+    def _made(self, place: int) -> BaseSampler:
+        seed = seed_for(self._plan.name, self._plan.seed, "sampler", place) % 2**32
+        if self._exhausts:
+            return BruteForceSampler(seed=seed)
+        return TPESampler(n_startup_trials=START_TRIALS, multivariate=True, group=True, seed=seed)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self._now = self._made(_place(study, trial.number))
+        self._now.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self._now.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._now.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> Any:
+        return self._now.sample_independent(study, trial, name, distribution)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        self._now.after_trial(study, trial, state, values)
+
+
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count, by number: those at work, and those that ended by themselves."""
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state in (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+        or (trial.state == TrialState.FAIL and "error" in trial.user_attrs)
+    ]
+
+
+def finished(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count and are over."""
+    return [trial for trial in counted(study) if trial.state in _OVER]
+
+
+def lost(study: optuna.Study) -> int:
+    """How many trials were left by killed workers, and do not count."""
+    failed = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.FAIL]
+    return sum(not t.user_attrs.keys() & {"error", "surplus"} for t in failed)
+
+
+def settle(study: optuna.Study) -> int:
+    """Fail trials whose process is gone, so that others take their place; how many there were."""
+    gone = 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get("worker")
+        if worker is None:
+            begun = trial.datetime_start or datetime.min
+            dead = datetime.now() - begun > timedelta(seconds=_INTRODUCED)
+        else:
+            host, pid, since = worker.split()
+            dead = host == _host() and _since(int(pid)) != since
+        if dead:
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            gone += 1
+    return gone
+
+
+def lacks(study: optuna.Study, order: Order) -> bool:
+    """Whether another trial is to begin."""
+    points = order.plan.space.points
+    wanted = order.trials if points is None else min(order.trials, points)
+    return len(counted(study)) < wanted and time.time() < order.deadline
+
+
+def work(order: Order, told: Callable[[FrozenTrial], None] = lambda _trial: None) -> None:
+    """Compute trials until as many count as were asked for, or the time is over.
+
+    told: called with each trial when it is over.
+    """
+    study = load(order)
+    if not lacks(study, order):
+        return
+    ground = _ground(order)
+    while lacks(study, order):
+        study.optimize(
+            lambda trial: _objective(trial, order, ground),
+            n_trials=1,
+            catch=_FAILURES,
+            callbacks=[lambda _study, trial: told(trial)],
+        )
+
+
+def finals(
+    order: Order, tasks: Sequence[Final], told: Callable[[Final], None] = lambda _task: None
+) -> None:
+    """Train configurations again, each under a seed of its own; what is stored is not redone."""
+    study = load(order)
+    todo = [task for task in tasks if task.key not in study.user_attrs]
+    if not todo:
+        return
+    ground = _ground(order)
+    for task in todo:
+        try:
+            measured = ground.measure(task.cell, f"{order.plan.seed} final {task.seed}")
+            said: dict[str, Any] = asdict(measured)
+        except _FAILURES as error:
+            said = {"error": _line(error)}
+        study.set_user_attr(task.key, said)
+        told(task)
+
+
+def outcome(study: optuna.Study, task: Final) -> Measured | None:
+    """What a final training came to; None where it failed or was not run."""
+    said: Mapping[str, Any] = study.user_attrs.get(task.key, {})
+    return None if not said or "error" in said else Measured(**said)
+
+
+def _ground(order: Order) -> Ground:
+    if order.device == "cpu":
+        import torch
+
+        torch.set_num_threads(1)
+    for plugin in order.plugins:
+        registry.load_plugin(plugin)
+    return Ground(order.plan.base, order.folder, order.device)
+
+
+@dataclass
+class _Seen:
+    """How far a trial has come."""
+
+    windows: int = 0
+    began: float = field(default_factory=time.perf_counter)
+
+
+def _objective(trial: Trial, order: Order, ground: Ground) -> tuple[float, ...]:
+    plan, seen = order.plan, _Seen()
+    trial.set_user_attr("worker", f"{_host()} {os.getpid()} {_since(os.getpid())}")
+    # Several workers may each have begun the last one.
+    if _place(trial.study, trial.number) >= order.trials:
+        trial.set_user_attr("surplus", True)
+        raise RuntimeError("as many trials as were asked for have begun")
+
+    def look(windows: int, error: float) -> None:
+        seen.windows = windows
+        if plan.prunes:
+            trial.report(error, windows)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+    try:
+        values = spaces.drawn(plan.space, spaces.flat(plan.base), trial)
+        cell = spaces.applied(plan.base, values)
+        measured = ground.measure(cell, plan.seed, look)
+        seen.windows = measured.windows
+        reached = tuple(measured.metrics.get(metric, math.nan) for metric in plan.objectives)
+        if not all(map(math.isfinite, reached)):
+            raise ArithmeticError(f"{' and '.join(plan.objectives)} came to {reached}")
+        trial.set_user_attr("metrics", dict(measured.metrics))
+    except _FAILURES as error:
+        trial.set_user_attr("error", _line(error))
+        raise
+    finally:
+        trial.set_user_attr("windows", seen.windows)
+        trial.set_user_attr("seconds", round(time.perf_counter() - seen.began, 2))
+    return reached
+
+
+def _place(study: optuna.Study, number: int) -> int:
+    """How many trials count that began before the one of this number."""
+    return sum(trial.number < number for trial in counted(study))
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _host() -> str:
+    """A name for this machine that does not tell its own."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:12]
+
+
+def _since(pid: int) -> str:
+    """When a process began, as its system counts; `0` where that is not told, `-` without it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return "-"
+    except PermissionError:
+        pass
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "0"
+    state, *rest = text.rpartition(")")[2].split()
+    return "-" if state == "Z" else rest[18]

@@ -1,0 +1,43 @@
+"""The benchmarks by name. Each is a module with `measure`, imported when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from bench.config import nearest_names
+from bench.contracts import BadInput
+from benchmarks.measuring import Request, Row
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One of them: the module that measures, and a line about it."""
+
+    module: str
+    summary: str
+
+    @property
+    def measure(self) -> Callable[[Request], list[Row]]:
+        """Its function."""
+        found: Callable[[Request], list[Row]] = import_module(f"benchmarks.{self.module}").measure
+        return found
+
+
+BENCHMARKS = {
+    "training": Benchmark("training", "training of three sizes, one thread, windows per second"),
+    "seeds": Benchmark("seeds", "five seeds of 3DPW on two cores"),
+    "evaluation": Benchmark("evaluating", "evaluation of three sizes, one thread"),
+    "inference": Benchmark("inference", "one window, one thread, every engine"),
+    "opening": Benchmark("opening", "start-up; two million frames opened and evaluated"),
+    "gpu": Benchmark("gpu", "training on a CUDA device"),
+}
+
+
+def chosen(names: Sequence[str]) -> dict[str, Benchmark]:
+    """The named ones, all without a name; BadInput with the nearest names for an unknown one."""
+    for name in names:
+        if name not in BENCHMARKS:
+            raise BadInput(f"unknown benchmark '{name}'", hint=nearest_names(name, BENCHMARKS))
+    return {name: BENCHMARKS[name] for name in names or BENCHMARKS}

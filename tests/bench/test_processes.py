@@ -1,0 +1,61 @@
+"""Processes as seats: which there are, what they see, and what comes back from them."""
+
+import os
+
+import pytest
+import torch
+
+from bench import processes
+from bench.contracts import BadInput
+from bench.engines import spread
+from bench.processes import ProcessSeat, gpus, portable, seats
+
+
+def environment(item, tell):
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), torch.get_num_threads()
+
+
+@pytest.mark.parametrize(
+    ("workers", "tasks", "devices", "on_gpu", "on_cpu"),
+    [
+        (4, [False] * 3, (), 0, 3),
+        (2, [False] * 3, (), 0, 2),
+        (2, [True] * 5 + [False] * 3, ("0", "1", "2"), 3, 2),
+        (2, [True, False], ("0", "1"), 1, 1),
+        (2, [True] * 3, ("0",), 1, 0),
+    ],
+)
+def test_a_seat_for_each_gpu_and_so_many_beside_them(workers, tasks, devices, on_gpu, on_cpu):
+    found = seats(workers, tasks, devices)
+    assert [seat.gpu for seat in found] == [True] * on_gpu + [False] * on_cpu
+
+
+def test_each_gpu_has_a_process_that_sees_it_alone(monkeypatch):
+    monkeypatch.setattr(processes, "gpus", lambda: ("4", "7"))
+    found = spread(environment, [0, 1], workers=2, gpu=lambda item: True)
+    # A process may have done both.
+    assert {outcome for _, outcome in found} <= {("4", 1), ("7", 1)}
+    seat = ProcessSeat("7")
+    assert seat.run(environment, 0, lambda *_: None) == ("7", 1)
+    seat.kill()
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "found"),
+    [(None, 2, ("0", "1")), ("2,5", 2, ("2", "5")), ("", 0, ()), ("3", 0, ())],
+)
+def test_gpus_are_named_as_the_environment_names_them(monkeypatch, visible, count, found):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus() == found
+
+
+def test_an_error_travels_as_itself_or_as_its_words():
+    class Local(Exception):
+        pass
+
+    assert str(portable(BadInput("bad", file="a", hint="b"))) == "a: bad; b"
+    found = portable(Local("words"))
+    assert (type(found), str(found)) == (RuntimeError, "Local: words")

@@ -1,0 +1,127 @@
+"""Who gets which task, and what becomes of a task whose seat dies: with seats made here."""
+
+from threading import Barrier, Event
+
+import pytest
+from joblib import Parallel, delayed
+
+from bench.seats import LOST, Died, Seats, Task
+
+
+class Fake:
+    """A seat that notes what it did; `deaths` times it dies of the item named `bad`."""
+
+    def __init__(self, name, gpu=False, deaths=None, wait=None):
+        self.name, self.gpu, self.done = name, gpu, []
+        self.deaths = [] if deaths is None else deaths
+        self.wait, self.usable = wait, True
+
+    def run(self, work, item, tell):
+        if self.wait is not None:
+            self.wait.wait(20)
+        self.done.append(item)
+        if item == "bad" and self.deaths:
+            self.deaths.pop()
+            raise Died
+        tell(item, 1.0, "done")
+        return work(item, tell)
+
+    def kill(self):
+        self.usable = False
+
+
+def doubled(item, tell):
+    return 2 * item
+
+
+def outcomes(seats, tasks, tell=lambda *_: None, work=doubled):
+    parallel = Parallel(
+        backend=Seats(seats, tell),
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="all",
+    )
+    return parallel(delayed(work)(task) for task in tasks)
+
+
+def test_one_seat_does_everything_in_order():
+    seat, told = Fake("a"), []
+    tasks = [Task(number, item) for number, item in enumerate("xyz")]
+    found = list(outcomes([seat], tasks, lambda *said: told.append(said)))
+    assert found == [(0, "xx"), (1, "yy"), (2, "zz")]
+    assert seat.done == ["x", "y", "z"]
+    assert told == [(item, 1.0, "done") for item in "xyz"]
+
+
+def test_what_needs_a_gpu_is_done_on_one_and_the_rest_beside_it():
+    # Nobody starts before all seats are there, so that each has something to do.
+    everyone = Barrier(3)
+    gpus = [Fake(name, True, wait=_Once(everyone)) for name in ("g0", "g1")]
+    cpu = Fake("c", wait=_Once(everyone))
+    needs = [False, False, True, True, True]
+    tasks = [Task(number, str(number), need) for number, need in enumerate(needs)]
+    found = dict(outcomes([*gpus, cpu], tasks))
+    assert found == {number: str(number) * 2 for number in range(5)}
+    assert {"2", "3", "4"} <= {item for seat in gpus for item in seat.done}
+    # Both took what needs them first, although the other tasks are first in the list.
+    assert {seat.done[0] for seat in gpus} <= {"2", "3", "4"}
+    assert set(cpu.done) <= {"0", "1"}
+
+
+class _Once:
+    """Waits at a barrier the first time alone."""
+
+    def __init__(self, barrier):
+        self.barrier, self.left = barrier, True
+
+    def wait(self, seconds):
+        if self.left:
+            self.left = False
+            self.barrier.wait(seconds)
+
+
+def test_a_gpu_does_what_needs_none_when_there_is_nothing_else():
+    seat = Fake("g", True)
+    assert dict(outcomes([seat], [Task(0, "a"), Task(1, "b", True)])) == {0: "aa", 1: "bb"}
+
+
+@pytest.mark.parametrize(("deaths", "outcome"), [(1, "badbad"), (2, LOST)])
+def test_a_task_is_tried_twice_and_no_other_one_is_lost(deaths, outcome):
+    seat = Fake("a", deaths=[None] * deaths)
+    found = dict(outcomes([seat], [Task(0, "bad"), Task(1, "x"), Task(2, "y")]))
+    assert found == {0: outcome, 1: "xx", 2: "yy"}
+    # The second time comes last: it may have died of what ran beside it.
+    assert seat.done == ["bad", "x", "y", "bad"]
+
+
+def test_a_seat_that_is_gone_leaves_its_task_to_another():
+    gone, other, free = Fake("gone"), Fake("other"), Event()
+
+    def dies(work, item, tell):
+        gone.usable = False
+        gone.done.append(item)
+        free.set()
+        raise Died
+
+    gone.run, other.wait = dies, free
+    tasks = [Task(number, str(number)) for number in range(3)]
+    assert dict(outcomes([gone, other], tasks)) == {0: "00", 1: "11", 2: "22"}
+    assert len(gone.done) == 1
+    assert len(other.done) == 3
+
+
+def test_what_work_raises_ends_the_run():
+    def fails(item, tell):
+        raise ValueError(item)
+
+    with pytest.raises(ValueError, match="x"):
+        list(outcomes([Fake("a")], [Task(0, "x"), Task(1, "y")], work=fails))
+
+
+@pytest.mark.filterwarnings("ignore:.*tasks")
+def test_seats_are_killed_when_a_run_is_closed():
+    seats = [Fake("a"), Fake("b")]
+    found = outcomes(seats, [Task(number, "x") for number in range(50)])
+    next(found)
+    found.close()
+    assert not any(seat.usable for seat in seats)
