@@ -62,7 +62,7 @@ class Form(Generic[Kind]):
         BadInput for no JSON, another format, and a value that is missing or of another type.
         """
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, parse_int=_whole)
             found = raw.pop("format")
             if found == self.number:
                 adapter = _adapter(cast(Any, self.kind))
@@ -85,6 +85,14 @@ class Form(Generic[Kind]):
             first = error.errors(include_url=False, include_input=False)[0]
             found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         return BadInput(self.problem, file=file, found=found, hint=self.hint)
+
+
+def _whole(digits: str) -> int:
+    """An integer that any array can hold."""
+    number = int(digits)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("an integer beyond 64 bits")
+    return number
 
 
 def from_yaml(text: str, file: object = None) -> Any:
