@@ -269,6 +269,7 @@ def test_the_arithmetic_can_be_coarser():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_compiled_loss_is_the_same_within_rounding():
     for runs in ((0,), (0, 1)):
         assert_same(at_once("mixsynthformer", runs), at_once("mixsynthformer", runs, compiled=True))
