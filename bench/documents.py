@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,16 +58,28 @@ class Form(Generic[Kind]):
         return self.parse(text, path)
 
     def parse(self, text: str, file: object = None) -> Kind:
-        """What a text holds.
+        """What a text holds; BadInput as in `plain` and `checked`."""
+        return self.checked(self.plain(text, file), file)
 
-        BadInput for no JSON, another format, and a value that is missing or of another type.
+    def plain(self, text: str, file: object = None) -> dict[str, Any]:
+        """The object in a text, unchecked; BadInput for no JSON and for anything else."""
+        try:
+            raw: dict[str, Any] = dict(json.loads(text).items())
+        except FOREIGN_ERRORS as error:
+            raise self._refused(error, file) from error
+        return raw
+
+    def checked(self, raw: Mapping[str, Any], file: object = None) -> Kind:
+        """What an object holds.
+
+        BadInput for another format, and a value that is missing or of another type.
         """
         try:
-            raw = json.loads(text)
-            found = raw.pop("format")
+            rest = dict(raw)
+            found = rest.pop("format")
             if found == self.number:
                 adapter = _adapter(cast(Any, self.kind))
-                checked: Kind = adapter.validate_python(raw)
+                checked: Kind = adapter.validate_python(rest)
                 return checked
         except FOREIGN_ERRORS as error:
             raise self._refused(error, file) from error

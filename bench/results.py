@@ -153,10 +153,10 @@ def _digest(said: Mapping[str, Any]) -> str:
 
 def from_json(text: str, file: object = None) -> Result:
     """The result in a JSON text; BadInput when it is not one."""
-    result = _FILE.parse(text, file)
-    raw = json.loads(text)
+    raw = _FILE.plain(text, file)
     # Results of earlier versions have none.
     digest = raw.pop("digest", None)
+    result = _FILE.checked(raw, file)
     if digest is not None and digest != _digest(raw):
         raise BadInput(
             "not the result that was written",
