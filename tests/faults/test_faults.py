@@ -367,13 +367,21 @@ def test_sigterm_stops_at_once_with_the_command_that_goes_on(tmp_path):
     _until(lambda: _gone(process.pid))
 
 
-# Seven commands one after another, each of which imports torch three times.
+# Commands one after another, each of which imports torch in every process.
 @pytest.mark.timeout(900)
-def test_killed_commands_lose_nothing():
-    words = [sys.executable, KILLS, "--kills", "3", "--case", "run", "--seed", "1"]
+@pytest.mark.parametrize(
+    ("case", "kills"),
+    [
+        ("run", 1),
+        pytest.param("run", 4, marks=pytest.mark.slow),
+        pytest.param("tune", 4, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_commands_lose_nothing(case, kills):
+    words = [sys.executable, KILLS, "--kills", str(kills), "--case", case, "--seed", "1"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1].split("|")[2].strip() == "3"
+    assert done.stdout.splitlines()[-1].split("|")[2].strip() == str(kills)
 
 
 def _gone(group: int) -> bool:
