@@ -14,7 +14,7 @@ def this_process() -> str:
 
 
 def is_gone(process: str) -> bool:
-    """Whether a process of this machine has ended; False for those of others, of which no one knows.
+    """Whether a process of this machine has ended; False for those of others, which cannot be seen.
 
     process: what `this_process` gave there. One that has got the number since is another one.
     """

@@ -46,7 +46,8 @@ def test_what_a_dead_process_locked_is_free_at_once(tmp_path):
     words = [sys.executable, "-c", HOLDER, str(place)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
         try:
-            assert holder.stdout and holder.stdout.readline() == "held\n"
+            assert holder.stdout
+            assert holder.stdout.readline() == "held\n"
         finally:
             holder.send_signal(signal.SIGKILL)
     began = time.monotonic()
@@ -77,7 +78,8 @@ def test_a_process_is_gone_once_it_has_ended():
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
-        assert other.stdin and other.stdout
+        assert other.stdin
+        assert other.stdout
         name = other.stdout.readline().strip()
         machine, number, began = name.split()
         assert int(number) == other.pid
