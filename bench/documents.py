@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,28 +57,16 @@ class Form(Generic[Kind]):
         return self.parse(text, path)
 
     def parse(self, text: str, file: object = None) -> Kind:
-        """What a text holds; BadInput as in `plain` and `checked`."""
-        return self.checked(self.plain(text, file), file)
+        """What a text holds.
 
-    def plain(self, text: str, file: object = None) -> dict[str, Any]:
-        """The object in a text, unchecked; BadInput for no JSON and for anything else."""
-        try:
-            raw: dict[str, Any] = dict(json.loads(text).items())
-        except FOREIGN_ERRORS as error:
-            raise self._refused(error, file) from error
-        return raw
-
-    def checked(self, raw: Mapping[str, Any], file: object = None) -> Kind:
-        """What an object holds.
-
-        BadInput for another format, and a value that is missing or of another type.
+        BadInput for no JSON, another format, and a value that is missing or of another type.
         """
         try:
-            rest = dict(raw)
-            found = rest.pop("format")
+            raw = json.loads(text, parse_int=_whole)
+            found = raw.pop("format")
             if found == self.number:
                 adapter = _adapter(cast(Any, self.kind))
-                checked: Kind = adapter.validate_python(rest)
+                checked: Kind = adapter.validate_python(raw)
                 return checked
         except FOREIGN_ERRORS as error:
             raise self._refused(error, file) from error
@@ -98,6 +85,14 @@ class Form(Generic[Kind]):
             first = error.errors(include_url=False, include_input=False)[0]
             found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         return BadInput(self.problem, file=file, found=found, hint=self.hint)
+
+
+def _whole(digits: str) -> int:
+    """An integer that any array can hold."""
+    number = int(digits)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("an integer beyond 64 bits")
+    return number
 
 
 def from_yaml(text: str, file: object = None) -> Any:

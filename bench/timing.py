@@ -19,7 +19,9 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
+
+from pydantic import Field
 
 from bench.contracts import FOREIGN_ERRORS, BadInput, Fitted, Window
 from bench.folding import folded, plain
@@ -68,6 +70,10 @@ class Setup:
         return ", ".join((self.method, self.engine, self.precision, batch, threads))
 
 
+# Checked where it is read from a file: anything else is no time, and ratios of it no numbers.
+Seconds = Annotated[float, Field(gt=1e-12, lt=1e9)]
+
+
 @dataclass(frozen=True)
 class Measured:
     """Seconds of one call, which recovers a batch of windows.
@@ -77,10 +83,10 @@ class Measured:
     there were.
     """
 
-    median: float
-    low: float
-    high: float
-    rounds: tuple[float, ...]
+    median: Seconds
+    low: Seconds
+    high: Seconds
+    rounds: tuple[Seconds, ...]
     blocks: int
 
     @classmethod

@@ -11,7 +11,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from bench.contracts import BadInput, Window
 from bench.documents import Form
@@ -41,8 +43,8 @@ class Timing:
     window: Window
     engine: str
     precision: str
-    batch: int
-    threads: int
+    batch: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1)]
     measured: Measured
     run: str
     place: int
@@ -75,12 +77,13 @@ class Timing:
     def times(self, other: Timing) -> float | None:
         """How many times as long as another measurement it takes per window.
 
-        The median over the turns that both had; None when they are not of one run.
+        The median over the turns that both had; None when they are not of one run, or did not
+        have the same turns.
         """
-        if self.run != other.run:
+        ours, theirs = self.measured.rounds, other.measured.rounds
+        if self.run != other.run or not ours or len(ours) != len(theirs):
             return None
-        turns = zip(self.measured.rounds, other.measured.rounds, strict=True)
-        ratio = statistics.median(mine / its for mine, its in turns)
+        ratio = statistics.median(mine / its for mine, its in zip(ours, theirs, strict=True))
         return ratio * other.batch / self.batch
 
 

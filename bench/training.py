@@ -108,7 +108,7 @@ def train_together(
     (`bench.steps.stackable`), or were kept at different places, they are trained one after another.
     """
     for run in runs:
-        _module(run)
+        _module(run).train()
     kept = [run.keeper.load() if run.keeper else None for run in runs]
     if len(runs) > 1:
         places = {found.about["seen"] if found else 0 for found in kept}
@@ -155,8 +155,6 @@ class _Course:
         for place, found in enumerate(kept):
             if found is not None:
                 self._go_on(place, found)
-        for run in self.runs:
-            _module(run).train()
         while self.seen < self.total:
             self._step()
             if self.number in self.looks:

@@ -9,7 +9,7 @@ from typing import Any
 from bench.config import Training
 from bench.data.clips import Dataset
 from bench.data.windows import Windows
-from bench.training import train
+from bench.training import Run, train, train_together
 from benchmarks import floors
 from benchmarks.measuring import Request, Row, apart, in_turns, repeats, seconds_of
 from benchmarks.straightforward import training as straightforward
@@ -66,6 +66,21 @@ def _measurement(
     """What measures the windows per second of a side, in the process of that side."""
     case = workload(name)
     steps = side_of(side, case, request.device, **settings)
+    return _per_second(steps, case.training.batch, request.seconds)
+
+
+def seeds_at_once(name: str, seeds: int, request: Request) -> Callable[[], float]:
+    """What measures the windows per second of each seed of ours, when all are trained at once."""
+    case = workload(name)
+    source = Windows(case.build(), "train", case.window, request.device)
+    methods = [case.method(seed).to(request.device) for seed in range(seeds)]
+    said = case.training.model_dump()
+
+    def steps(count: int) -> None:
+        length = Training(**{**said, "windows": count * said["batch"]})
+        runs = [Run(method, length, seed) for seed, method in enumerate(methods)]
+        train_together(runs, source, evaluations=1)
+
     return _per_second(steps, case.training.batch, request.seconds)
 
 

@@ -30,9 +30,9 @@ class Workload:
     """A size of the method on the windows of a dataset.
 
     dataset: as in configs/datasets; title: short; train_frames, test_frames: the mean length of
-    the dataset's clips (spec 3.1); train_clips, test_clips: as many as are made, fewer than the
-    dataset has; intervals: Q, and batch: windows of a training step, where they are not the
-    preset's; joints: J, where it is not the dataset's, for 3D.
+    the dataset's clips (spec 3.1); train_clips, test_clips: as many as are made, as in the dataset
+    but for Human3.6M, which has ten times as many; intervals: Q, and batch: windows of a training
+    step, where they are not the preset's; joints: J, where it is not the dataset's, for 3D.
     """
 
     dataset: str
@@ -156,9 +156,9 @@ def motion(rng: np.random.Generator, frames: int, window: Window) -> Array:
 
 
 WORKLOADS: dict[str, Workload] = {
-    "jhmdb": Workload("jhmdb-simplepose", "Sub-JHMDB", 35, 35, 687, 60),
-    "pw3d": Workload("pw3d-spin", "3DPW", 669, 960, 34, 6),
-    "h36m": Workload("h36m-fcn", "Human3.6M", 2600, 2302, 24, 2),
+    "jhmdb": Workload("jhmdb-simplepose", "Sub-JHMDB", 35, 35, 687, 261),
+    "pw3d": Workload("pw3d-spin", "3DPW", 669, 960, 34, 37),
+    "h36m": Workload("h36m-fcn", "Human3.6M", 2600, 2302, 24, 26),
 }
 
 

@@ -32,7 +32,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     rounded = float(f"{value:.3g}")
-    decimals = 2 - math.floor(math.log10(rounded)) if rounded else 2
+    decimals = 2 - math.floor(math.log10(abs(rounded))) if rounded else 2
     return f"{rounded:.{max(decimals, 0)}f}"
 
 
@@ -77,8 +77,8 @@ def _said(clocked: Clocked) -> Iterator[str]:
     else:
         one = clocked.timings[0]
         yield one.machine.words
-        commits = dict.fromkeys(timing.about["commit"] for timing in clocked.timings)
-        yield f"commit {', '.join(commits)}; {one.about['time']}"
+        commits = dict.fromkeys(timing.about.get("commit", "unknown") for timing in clocked.timings)
+        yield f"commit {', '.join(commits)}; {one.about.get('time', 'at an unknown time')}"
         windows = sorted({timing.window.frames for timing in clocked.timings})
         yield (
             f"a window has {' or '.join(map(str, windows))} frames; times are medians, per window "
@@ -185,8 +185,8 @@ def _csv(clocked: Clocked) -> str:
                 "blocks": timing.measured.blocks,
                 "machine": timing.machine.words,
                 "busy": timing.busy,
-                "commit": timing.about["commit"],
-                "time": timing.about["time"],
+                "commit": timing.about.get("commit", "unknown"),
+                "time": timing.about.get("time", "unknown"),
             }
         )
     return pd.DataFrame(map(plain, lines)).to_csv(index=False, lineterminator="\n")

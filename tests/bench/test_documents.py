@@ -44,6 +44,7 @@ def test_a_document_of_its_form_is_read(tmp_path: Path) -> None:
         ("[" * 100_000, "RecursionError"),
         ('{"a": ' * 100_000, "RecursionError"),
         ("9" * 10_000, "not a pair"),
+        ('{"format": 2, "name": "a", "counts": [9223372036854775808]}', "beyond 64 bits"),
     ],
 )
 def test_another_document_is_refused(text: str, found: str) -> None:

@@ -141,6 +141,21 @@ def test_with_batch_norm_the_outcome_is_the_same_all_the_same():
     assert [furthest(*pair) for pair in zip(one[0], many[0], strict=True)] == [0, 0]
 
 
+def test_what_was_trained_can_be_trained_on() -> None:
+    outcomes = []
+    for together in (False, True):
+        methods = [build("mixsynthformer", seed) for seed in (0, 1)]
+        samples = source("mixsynthformer")
+        for seed in (3, 4):
+            runs = [Run(method, settings(0), seed) for method in methods]
+            groups = [runs] if together else [[run] for run in runs]
+            done = [
+                one for group in groups for one in train_together(group, samples, evaluations=2)
+            ]
+        outcomes.append((methods, done))
+    assert_same(*outcomes)
+
+
 class Plain(nn.Module):
     """A network with parts that cannot be stacked, or can."""
 

@@ -125,3 +125,19 @@ def test_two_machines_are_refused_by_name(tmp_path: Path) -> None:
     assert OTHER.words in line
     assert f"move {OTHER.key}_*.json" in line or f"or {OTHER.key}_*.json" in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"batch": 0}, {"threads": -1}, {"measured": Measured(0.0, 0.1, 0.2, (0.1,), 1)}, {"run": 3}],
+)
+def test_times_that_are_none_are_refused(tmp_path: Path, changed) -> None:
+    store = Timings(tmp_path)
+    store.put(timing(**changed))
+    with pytest.raises(BadInput, match="not a stored time"):
+        store.all()
+
+
+def test_runs_with_other_turns_are_not_compared() -> None:
+    assert timing(rounds=(1.0,)).times(timing(rounds=(1.0, 2.0))) is None
+    assert timing(rounds=()).times(timing(rounds=())) is None

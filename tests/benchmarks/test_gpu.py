@@ -1,5 +1,6 @@
 """Training on a GPU: skipped with a reason without one, and told in milliseconds per step."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from benchmarks import gpu, training
 from benchmarks.measuring import Request, Row, Skipped
+from benchmarks.workloads import WORKLOADS
 
 
 def test_it_is_skipped_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +32,19 @@ def test_windows_per_second_become_milliseconds_per_step(monkeypatch: pytest.Mon
     assert row.share == 0.5
 
 
+def test_seeds_are_trained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(WORKLOADS["pw3d"].with_clips(2, 1), train_frames=80, batch=4)
+    monkeypatch.setitem(WORKLOADS, "small", small)
+    assert training.seeds_at_once("small", 2, Request(seconds=0.01))() > 0
+
+
 @pytest.mark.cuda
-def test_a_step_is_measured() -> None:
-    (row, *_) = gpu.measure(Request(turns=2, seconds=0.1, device="cuda"))
-    assert 0 < row.ours.median < 10_000
+def test_steps_are_measured() -> None:
+    rows = gpu.measure(Request(turns=2, seconds=0.1, device="cuda"))
+    assert [row.case.rpartition(", ")[2] for row in rows] == [
+        "float32",
+        "tf32",
+        "bfloat16",
+        "five seeds at once",
+    ]
+    assert all(0 < row.ours.median < 10_000 for row in rows)

@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from bench import checkpoints, config, plans, report
+from bench.clocking import Clocked
 from bench.contracts import BadInput, Window
 from bench.data import deciwatch, expmap, h36m, smpl, store
 from bench.data.body import BENDS, JOINTS, BodyModel
@@ -24,6 +25,8 @@ from bench.data.clips import BODY_SHAPE
 from bench.data.npz import read_npy, read_npz
 from bench.machine import Machine
 from bench.report.terminal import draw
+from bench.report.timings import FORMS
+from bench.report.timings import draw as draw_times
 from bench.results import Cell, ClipScore, Planned, Result, Results, Scored, from_json, to_json
 from bench.timing import Measured
 from bench.timings import Timing, Timings
@@ -326,12 +329,13 @@ def _read_result(file: Path) -> object:
 
 
 def _timing(folder: Path) -> Path:
+    Timings(folder).put(replace(TIMING, method="ridge", place=1))
     return Timings(folder).put(TIMING)
 
 
 def _read_timings(file: Path) -> object:
-    found = Timings(file.parents[1]).all()
-    return [(timing.per_window, timing.name) for timing in found]
+    clocked = Clocked(tuple(Timings(file.parents[1]).all()), ())
+    return [draw_times(clocked, form) for form in FORMS]
 
 
 def _prepared(folder: Path) -> Path:
@@ -389,7 +393,7 @@ READERS = (
     Reader("torch, old", written("a.pth", _torch(new=False)), checkpoints.read),
     Reader("result", written("a.json", _result), _read_result, in_json, _failed, share=2),
     Reader("plan", _plan, lambda file: plans.load(file).names, in_json, share=0.3),
-    Reader("time", _timing, _read_timings, in_json, share=2),
+    Reader("time", _timing, _read_timings, in_json),
     Reader("prepared", _prepared, lambda file: store.load(file.parent), in_json),
     Reader("prepared array", _prepared_array, lambda file: store.load(file.parent)),
     Reader("table of results", _table, _draw, in_json, share=0.2),
