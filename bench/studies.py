@@ -243,13 +243,7 @@ class _Exhaustive(BruteForceSampler):
     ) -> Any:
         return super().sample_independent(_seen(study), trial, name, distribution)
 
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
+    def after_trial(self, *_told: Any) -> None:
         """Nothing: Optuna would end the study here, and how many trials there are is known."""
 
 
@@ -313,12 +307,16 @@ def work(order: Order, told: Callable[[FrozenTrial], None] = lambda _trial: None
         return
     ground = _ground(order)
     while lacks(study, order):
-        study.optimize(
-            lambda trial: _objective(trial, order, ground),
-            n_trials=1,
-            catch=_FAILURES,
-            callbacks=[lambda _study, trial: told(trial)],
-        )
+        try:
+            study.optimize(
+                lambda trial: _objective(trial, order, ground),
+                n_trials=1,
+                catch=_FAILURES,
+                callbacks=[lambda _study, trial: told(trial)],
+            )
+        except AssertionError as error:
+            # Optuna's, where it could not write how a trial ended; a method's are in `catch`.
+            raise error.__context__ or error from None
 
 
 def finals(
