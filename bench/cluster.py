@@ -26,7 +26,7 @@ from bench.config import Strict, read
 from bench.contracts import BadInput
 from bench.processes import portable, settle
 from bench.run import Tell
-from bench.seats import Died, Seats, Work
+from bench.seats import Died, Gone, Seats, Work
 
 Say = Callable[[str], None]
 
@@ -222,7 +222,7 @@ class _Workers(Seats):
         else:
             try:
                 problem = seat.run(_problem, self.agreed, self._told)
-            except Died:
+            except (Died, Gone):
                 return
             except Exception as error:
                 # What was sent to it cannot even be read there.
@@ -250,6 +250,15 @@ class _WorkerSeat:
 
     def run(self, work: Work, item: Any, _tell: Tell) -> Any:
         """The outcome of `work` on an item, done on the worker; it tells by the owner's topic."""
+        # A power cut ends several workers at once. A task that one of them died of must not count
+        # as tried on the next that nobody has missed yet.
+        try:
+            self._outcome(_here, None)
+        except Died as error:
+            raise Gone from error
+        return self._outcome(work, item)
+
+    def _outcome(self, work: Work, item: Any) -> Any:
         from distributed import CancelledError, KilledWorker
 
         cluster = self._owner.cluster
@@ -290,6 +299,10 @@ class _WorkerSeat:
 
 class _Unwanted(BaseException):
     """Whoever asked for a task does not want it any more; no method may catch this."""
+
+
+def _here(_item: None, _tell: Tell) -> None:
+    """Nothing: that it comes back is all that is asked for."""
 
 
 def _problem(agreed: Agreement, _tell: Tell) -> str | None:

@@ -32,6 +32,10 @@ class Died(Exception):
     """A seat died while it did a task."""
 
 
+class Gone(Exception):
+    """A seat was dead before it began with a task."""
+
+
 class Lost:
     """Stands for the outcome of a task that seats died of."""
 
@@ -45,7 +49,10 @@ class Seat(Protocol):
     gpu: bool
 
     def run(self, work: Work, item: Any, tell: Tell) -> Any:
-        """The task's outcome, or what it raised; Died when that will never be known."""
+        """The task's outcome, or what it raised.
+
+        Died when that will never be known, Gone when it was not even begun.
+        """
 
     @property
     def usable(self) -> bool:
@@ -169,8 +176,8 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
         while seat.usable and (call := self._next(seat)) is not None:
             try:
                 call.future.set_result((call.task.number, self._done(seat, call)))
-            except Died:
-                call.deaths += 1
+            except (Died, Gone) as error:
+                call.deaths += isinstance(error, Died)
                 if self._stopped:
                     return
                 if call.deaths < ATTEMPTS:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import warnings
+from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench.contracts import BadInput
+from bench.liveness import this_process
 
 # Seconds between signs of life of a trial in a database, and how long one may be without any.
 _HEARTBEAT, _GRACE = 30, 120
@@ -31,11 +37,11 @@ def open_storage(place: str) -> BaseStorage:
         if "://" not in place:
             file = Path(place)
             file.parent.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(str(file)))
+            return _Journal(JournalFileBackend(str(file), _Lock(file)))
         # Optuna and SQLAlchemy would ask for another driver than the extra `tune` installs.
         warnings.filterwarnings("ignore", category=ExperimentalWarning)
         url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", place)
-        return RDBStorage(url, heartbeat_interval=_HEARTBEAT, grace_period=_GRACE)
+        return _Database(url, heartbeat_interval=_HEARTBEAT, grace_period=_GRACE)
     except ImportError as error:
         raise BadInput(
             "the storage of studies cannot be opened",
@@ -55,3 +61,77 @@ def open_storage(place: str) -> BaseStorage:
 def masked(text: str) -> str:
     """The text without the password of an URL in it."""
     return re.sub(r"(//[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+
+
+WORKER = "worker"
+"""The attribute of a trial that says which process computes it."""
+
+
+class _Journal(JournalStorage):
+    """A journal whose trials say from their first line on who computes them."""
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        return super().create_new_trial(study_id, template_trial or _begun())
+
+
+class _Database(RDBStorage):
+    """A database whose trials say from their first transaction on who computes them."""
+
+    def _create_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None = None
+    ) -> FrozenTrial:
+        return super()._create_new_trial(study_id, template_trial or _begun())
+
+
+class _Lock(JournalFileOpenLock):
+    """A journal for one writer at a time, and none once the writer is dead.
+
+    Optuna's own locks are files, which a killed writer leaves behind: the next one waits half a
+    minute. The holder also finds whole lines: what a full disk or a power cut left of one would
+    spoil the next.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file))
+        self._path = file
+        self._file: BinaryIO | None = None
+
+    def acquire(self) -> bool:
+        """Wait for the lock; True."""
+        self._file = self._path.open("a+b")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        _cut(self._file)
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _cut(file: BinaryIO) -> None:
+    """Drop what follows the last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    if not end:
+        return
+    file.seek(end - 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _begun() -> FrozenTrial:
+    """A trial of this process that begins now. Its numbers are given by the storage."""
+    return FrozenTrial(
+        number=-1,
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={WORKER: this_process()},
+        system_attrs={},
+        intermediate_values={},
+    )

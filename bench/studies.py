@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import platform
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import optuna
@@ -30,10 +29,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench import registry, spaces
 from bench.contracts import FOREIGN_ERRORS, BadInput
+from bench.liveness import is_gone, this_process
 from bench.metrics import metric_info
 from bench.results import Cell
 from bench.seeds import seed_for
-from bench.storages import open_storage
+from bench.storages import WORKER, open_storage
 from bench.trying import Ground, Measured
 
 # Trials before the sampler learns from what it has seen, and before the pruner ends any.
@@ -130,7 +130,7 @@ class Final:
 
 
 def load(order: Order) -> optuna.Study:
-    """The study of an order, made when it is not there, the base itself its first trial."""
+    """The study of an order, made when it is not there."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # Sampling of conditional spaces, and names of objectives, have been so for years.
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -146,8 +146,8 @@ def load(order: Order) -> optuna.Study:
 
 
 def prepare(study: optuna.Study, plan: Plan) -> None:
-    """Say what the study is about, and put the base first; for one process, before the others."""
-    if study.user_attrs.get("method") != plan.base.method:
+    """Say what the study is about; for one process, before the others."""
+    if "fingerprint" not in study.user_attrs:  # the last to be written
         study.set_metric_names(list(plan.objectives))
         for name, value in (
             ("method", plan.base.method),
@@ -155,9 +155,6 @@ def prepare(study: optuna.Study, plan: Plan) -> None:
             ("fingerprint", plan.base.fingerprint),
         ):
             study.set_user_attr(name, value)
-    first = spaces.start(plan.space, spaces.flat(plan.base))
-    if first is not None and not study.get_trials(deepcopy=False):
-        study.enqueue_trial(first)
 
 
 def pruner(plan: Plan) -> BasePruner:
@@ -187,38 +184,45 @@ def said_of(plan: Plan, trials: int) -> dict[str, str]:
 class _Numbered(BaseSampler):
     """A sampler made anew for each trial, its seed from the trial's place among those that count.
 
-    One that goes on drawing from where it was would try something else after a restart.
+    One that goes on drawing from where it was would try something else after a restart. The first
+    that counts is the preset; put into a queue, it would be gone with the process that took it.
     """
 
     def __init__(self, plan: Plan, trials: int) -> None:
         self._plan = plan
         points = plan.space.points
         self._exhausts = points is not None and points <= trials
+        self._preset = spaces.start(plan.space, spaces.flat(plan.base)) or {}
+        self._given: Mapping[str, Any] = {}
         self._now: BaseSampler = self._made(0)
 
     def _made(self, place: int) -> BaseSampler:
         seed = seed_for(self._plan.name, self._plan.seed, "sampler", place) % 2**32
         if self._exhausts:
-            return BruteForceSampler(seed=seed)
+            return _Exhaustive(seed=seed)
         return TPESampler(n_startup_trials=START_TRIALS, multivariate=True, group=True, seed=seed)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self._now = self._made(_place(study, trial.number))
+        place = _place(study, trial.number)
+        self._given = {} if place else self._preset
+        self._now = self._made(place)
         self._now.before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        return self._now.infer_relative_search_space(study, trial)
+        return {} if self._given else self._now.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._now.sample_relative(study, trial, search_space)
+        return {} if self._given else self._now.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
+        if name in self._given:
+            return self._given[name]
         return self._now.sample_independent(study, trial, name, distribution)
 
     def after_trial(
@@ -229,6 +233,24 @@ class _Numbered(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         self._now.after_trial(study, trial, state, values)
+
+
+class _Exhaustive(BruteForceSampler):
+    """Tries again what only trials tried that do not count."""
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> Any:
+        return super().sample_independent(_seen(study), trial, name, distribution)
+
+    def after_trial(self, *_told: Any) -> None:
+        """Nothing: Optuna would end the study here, and how many trials there are is known."""
+
+
+def _seen(study: optuna.Study) -> Any:
+    """A study as far as Optuna's exhaustive sampler looks at one, of the trials that count."""
+    storage = SimpleNamespace(get_all_trials=lambda *_, **__: counted(study))
+    return SimpleNamespace(_storage=storage, _study_id=None)
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
@@ -256,13 +278,12 @@ def settle(study: optuna.Study) -> int:
     """Fail trials whose process is gone, so that others take their place; how many there were."""
     gone = 0
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        worker = trial.user_attrs.get("worker")
-        if worker is None:
+        worker = trial.user_attrs.get(WORKER)
+        if worker is None:  # one that a user put into the queue
             begun = trial.datetime_start or datetime.min
             dead = datetime.now() - begun > timedelta(seconds=_INTRODUCED)
         else:
-            host, pid, since = worker.split()
-            dead = host == _host() and _since(int(pid)) != since
+            dead = is_gone(worker)
         if dead:
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             gone += 1
@@ -286,12 +307,16 @@ def work(order: Order, told: Callable[[FrozenTrial], None] = lambda _trial: None
         return
     ground = _ground(order)
     while lacks(study, order):
-        study.optimize(
-            lambda trial: _objective(trial, order, ground),
-            n_trials=1,
-            catch=_FAILURES,
-            callbacks=[lambda _study, trial: told(trial)],
-        )
+        try:
+            study.optimize(
+                lambda trial: _objective(trial, order, ground),
+                n_trials=1,
+                catch=_FAILURES,
+                callbacks=[lambda _study, trial: told(trial)],
+            )
+        except AssertionError as error:
+            # Optuna's, where it could not write how a trial ended; a method's are in `catch`.
+            raise error.__context__ or error from None
 
 
 def finals(
@@ -338,8 +363,9 @@ class _Seen:
 
 
 def _objective(trial: Trial, order: Order, ground: Ground) -> tuple[float, ...]:
-    plan, seen = order.plan, _Seen()
-    trial.set_user_attr("worker", f"{_host()} {os.getpid()} {_since(os.getpid())}")
+    plan, seen, failure = order.plan, _Seen(), ""
+    if trial.user_attrs.get(WORKER) != this_process():  # it comes from the queue
+        trial.set_user_attr(WORKER, this_process())
     # Several workers may each have begun the last one.
     if _place(trial.study, trial.number) >= order.trials:
         trial.set_user_attr("surplus", True)
@@ -362,11 +388,13 @@ def _objective(trial: Trial, order: Order, ground: Ground) -> tuple[float, ...]:
             raise ArithmeticError(f"{' and '.join(plan.objectives)} came to {reached}")
         trial.set_user_attr("metrics", dict(measured.metrics))
     except _FAILURES as error:
-        trial.set_user_attr("error", _line(error))
+        failure = _line(error)
         raise
     finally:
         trial.set_user_attr("windows", seen.windows)
         trial.set_user_attr("seconds", round(time.perf_counter() - seen.began, 2))
+        if failure:  # last: from here on the trial counts, even when it is killed
+            trial.set_user_attr("error", failure)
     return reached
 
 
@@ -377,24 +405,3 @@ def _place(study: optuna.Study, number: int) -> int:
 
 def _line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _host() -> str:
-    """A name for this machine that does not tell its own."""
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:12]
-
-
-def _since(pid: int) -> str:
-    """When a process began, as its system counts; `0` where that is not told, `-` without it."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return "-"
-    except PermissionError:
-        pass
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "0"
-    state, *rest = text.rpartition(")")[2].split()
-    return "-" if state == "Z" else rest[18]

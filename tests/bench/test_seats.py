@@ -5,7 +5,7 @@ from threading import Barrier, Event
 import pytest
 from joblib import Parallel, delayed
 
-from bench.seats import LOST, Died, Seats, Task
+from bench.seats import ATTEMPTS, LOST, Died, Gone, Seats, Task
 
 
 class Fake:
@@ -125,3 +125,29 @@ def test_seats_are_killed_when_a_run_is_closed():
     next(found)
     found.close()
     assert not any(seat.usable for seat in seats)
+
+
+class _Leaving(Fake):
+    """A seat that raises one error, then none."""
+
+    def __init__(self, error):
+        super().__init__("leaving")
+        self.error = error
+
+    def run(self, work, item, tell):
+        self.usable = False
+        raise self.error
+
+
+def test_a_seat_that_was_dead_before_it_began_is_no_attempt():
+    died = [_Leaving(Died()) for _ in range(ATTEMPTS - 1)]
+    gone = [_Leaving(Gone()) for _ in range(3)]
+    backend = Seats([*died, *gone], lambda *_: None)
+    parallel = Parallel(
+        backend=backend, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
+    )
+    found = parallel(delayed(doubled)(task) for task in [Task(0, "x")])
+    while any(seat.usable for seat in (*died, *gone)):
+        pass
+    backend.add(Fake("last"))
+    assert list(found) == [(0, "xx")]

@@ -20,6 +20,7 @@ from bench.cli import main
 from bench.commands import Request, run_table
 from bench.contracts import BadInput
 from bench.data import store
+from bench.liveness import this_process
 from bench.results import Results
 from bench.run import compute
 from bench.storages import masked, open_storage
@@ -265,9 +266,10 @@ def test_a_trial_left_by_a_killed_process_does_not_count(ask, tmp_path):
     left = study.ask()
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
                           capture_output=True, text=True, check=True)  # fmt: skip
-    left.set_user_attr("worker", f"{studies._host()} {gone.stdout.strip()} 1")
+    machine, _, _ = this_process().split()
+    left.set_user_attr("worker", f"{machine} {gone.stdout.strip()} 1")
     mine = study.ask()
-    mine.set_user_attr("worker", f"{studies._host()} {os.getpid()} {studies._since(os.getpid())}")
+    assert mine.user_attrs["worker"] == this_process()
     assert studies.settle(study) == 1
     states = {t.number: t.state for t in study.get_trials()}
     assert states[left.number] == TrialState.FAIL
@@ -277,6 +279,32 @@ def test_a_trial_left_by_a_killed_process_does_not_count(ask, tmp_path):
     assert len(record["trials"]) == 4
     assert record["lost"] == 2
     assert "2 left by killed workers" in outcomes.summary(record)[0]
+
+
+@pytest.mark.parametrize("method", ["calm", "kalman"])
+def test_a_trial_that_was_lost_is_tried_again_and_the_study_is_the_same(
+    ask, tmp_path, monkeypatch, method
+):
+    whole = ask(methods=(method,), out=tmp_path / "whole").record
+    measure, calls = Ground.measure, 0
+
+    def killed(self, cell, seed, look=lambda *_: None):
+        nonlocal calls
+        calls += 1
+        if calls in (1, 3):
+            raise KeyboardInterrupt
+        return measure(self, cell, seed, look)
+
+    monkeypatch.setattr(Ground, "measure", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            ask(methods=(method,), out=tmp_path / "parts")
+    parts = ask(methods=(method,), out=tmp_path / "parts").record
+    assert parts["lost"] == 2
+    assert [trial["number"] for trial in parts["trials"]][:2] == [1, 3]
+    assert results(parts) == results(whole)
+    assert parts["chosen"]["values"] == whole["chosen"]["values"]
+    assert parts["chosen"]["options"] == whole["chosen"]["options"]
 
 
 def test_what_is_not_told_by_a_worker_of_another_machine_stays(ask, tmp_path):

@@ -19,10 +19,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import optuna
+import yaml
+
+from bench.storages import open_storage, usual
+from bench.studies import finished
 
 ROOT = Path(__file__).parents[2]
 INSTANTS = Path(__file__).parent / "instants"
@@ -42,14 +48,19 @@ class Case:
     """A command, and what it leaves that must not depend on kills.
 
     words: of the command, without its output folder; whole: everything that is complete in that
-    folder, by name, with what must be equal; an output folder is also a cache, so that data is
-    made and killed too.
+    folder, by name, with what must be equal; stamps: what is complete, with what changes when it
+    is written again; out: an output folder is also a cache, so that data is made and killed too;
+    instants: how many calls of each function a kill may wait for.
     """
 
     name: str
     words: tuple[str, ...]
     whole: Callable[[Path], dict[str, object]]
+    stamps: Callable[[Path], dict[str, object]]
     out: bool = True
+    instants: Mapping[str, int] = field(
+        default_factory=lambda: {"fsync": 6, "replace": 6, "rename": 6}
+    )
 
 
 @dataclass
@@ -86,8 +97,68 @@ def prepared(folder: Path) -> dict[str, object]:
     return found
 
 
+def trials(folder: Path) -> dict[str, object]:
+    """Every trial and every final of every record, what was chosen, and the tuned presets.
+
+    Trials have their places in place of their numbers: those that were killed have numbers too.
+    """
+    found: dict[str, object] = {}
+    for path in (folder / "out/tuning").glob("*.json"):
+        said = json.loads(path.read_text(encoding="utf-8"))
+        study = said["study"]
+        places = {trial["number"]: place for place, trial in enumerate(said["trials"])}
+        for number, trial in enumerate(said["trials"]):
+            found[f"{study} {number}"] = {**trial, "number": number, "seconds": None}
+        for final in said["finals"]:
+            final["label"] = _placed(final["label"], places)
+            found[f"{study} {final['label']} {final['seed']}"] = {**final, "seconds": None}
+        chosen = said["chosen"]
+        chosen["label"] = _placed(chosen["label"], places)
+        chosen["finals"] = {_placed(k, places): v for k, v in chosen["finals"].items()}
+        for changing in ("lost", "seconds", "provenance", "trials", "finals"):
+            del said[changing]
+        found[study] = said
+        preset = folder / f"out/presets/{said['base']['method']}.yaml"
+        tuned = yaml.safe_load(preset.read_text(encoding="utf-8"))
+        for of_data in tuned["datasets"].values():
+            of_data["origin"]["label"] = _placed(of_data["origin"]["label"], places)
+        found[preset.name] = tuned
+    return found
+
+
+def _placed(label: str, places: dict[int, int]) -> str:
+    """`trial 7` with its place in place of its number."""
+    word, _, number = label.partition(" ")
+    return f"{word} {places[int(number)]}" if number else label
+
+
+def told(folder: Path) -> dict[str, object]:
+    """Every trial that is over and counts, and every final, as the storage has them."""
+    place = usual(folder / "out")
+    if not Path(place).is_file():
+        return {}
+    found: dict[str, object] = {}
+    storage = open_storage(place)
+    for name in optuna.get_all_study_names(storage):
+        study = optuna.load_study(study_name=name, storage=storage)
+        for trial in finished(study):
+            found[f"{name} {trial.number}"] = (trial.datetime_complete, trial.values)
+        found |= {f"{name} {k}": v for k, v in study.user_attrs.items() if "final:" in k}
+    return found
+
+
+def files(*places: str) -> Callable[[Path], dict[str, object]]:
+    """When complete files in a folder were written, and which files they are."""
+
+    def stamps(folder: Path) -> dict[str, object]:
+        found = {str(path): path.stat() for place in places for path in folder.glob(place)}
+        return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
+
+    return stamps
+
+
 def cases(folder: Path) -> list[Case]:
-    """The commands: a table, an ablation, and data that needs a training of its own."""
+    """The commands: a table, an ablation, a study, and data that needs a training of its own."""
     spec = importlib.util.spec_from_file_location("raw", ROOT / "tests/bench/data/conftest.py")
     if spec is None or spec.loader is None:
         raise SystemExit("tests/bench/data/conftest.py is not there")
@@ -95,19 +166,36 @@ def cases(folder: Path) -> list[Case]:
     spec.loader.exec_module(raw)
     data = raw.write_h36m(folder / "data/h36m").parent
     table = ("--datasets", "pw3d-spin", "--methods", "linear,ridge,deciwatch")
+    cells = files("out/results/*.json")
+    short = ("--trials", "6", "--windows", "128", "--finalists", "1", "--seeds", "2")
     long = ("--datasets", "pw3d-spin", "--methods", "deciwatch", "--budget", "quick")
     return [
-        Case("run", ("run", "table3", *table, "--seeds", "2", *SMOKE), results),
-        Case("run, one long cell", ("run", "table3", *long, "--seeds", "1", *SMOKE[2:]), results),
+        Case("run", ("run", "table3", *table, "--seeds", "2", *SMOKE), results, cells),
+        Case(
+            "run, one long cell",
+            ("run", "table3", *long, "--seeds", "1", *SMOKE[2:]),
+            results,
+            cells,
+        ),
         Case(
             "ablate",
             ("ablate", "--rt", "1,4", "--dataset", "pw3d-spin", "--seeds", "1", *SMOKE),
             results,
+            cells,
+        ),
+        Case(
+            "tune",
+            ("tune", "mct", "kalman", "--dataset", "pw3d-spin", *short, *SMOKE[:-2]),
+            trials,
+            told,
+            # Every line of the journal is a write of its own.
+            instants={"fsync": 120, "replace": 4},
         ),
         Case(
             "data prepare",
             ("data", "prepare", "h36m-fcn", "--data", str(data), "--budget", "quick"),
             prepared,
+            files("cache/prepared/*/*"),
             out=False,
         ),
     ]
@@ -153,19 +241,13 @@ class Command:
                 time.sleep(0.01)
 
 
-def instants(draw: random.Random) -> Iterator[str]:
+def instants(case: Case, draw: random.Random) -> Iterator[str]:
     """'' for a random instant, and names of others in turn."""
     while True:
         yield ""
-        function = draw.choice(("fsync", "replace", "rename"))
-        yield f"{function}:{draw.choice(('before', 'after'))}:{draw.randint(1, 6)}"
-
-
-def stamps(case: Case, folder: Path) -> dict[str, tuple[int, int]]:
-    """When complete things were written, and which file they are."""
-    place = folder / ("out/results" if case.out else "cache/prepared")
-    found = {name: (place / name).stat() for name in case.whole(folder)}
-    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
+        function = draw.choice(tuple(case.instants))
+        when = draw.choice(("before", "after"))
+        yield f"{function}:{when}:{draw.randint(1, case.instants[function])}"
 
 
 def campaign(
@@ -175,14 +257,14 @@ def campaign(
     """Kill a command until it was through or killed `most` times; then let it through."""
     wanted, duration = uninterrupted
     for turn in range(most + 1):
-        before = stamps(case, folder)
+        before = case.stamps(folder)
         count.commands += 1
         instant = next(kinds) if turn < most else ""
         command = Command(case, folder, instant)
         last = turn == most
         code = command.wait(None if instant or last else draw.uniform(0, duration))
         command.kill()
-        after = stamps(case, folder)
+        after = case.stamps(folder)
         count.lost += len(before.keys() - after.keys())
         count.recomputed += sum(after[name] != before[name] for name in before.keys() & after)
         if code == 0:
@@ -196,6 +278,7 @@ def campaign(
     found = case.whole(folder)
     count.complete += len(found)
     count.lost += len(wanted.keys() - found.keys())
+    count.recomputed += len(found.keys() - wanted.keys())
     count.differ += sum(found[name] != wanted[name] for name in wanted.keys() & found.keys())
     count.left += sum(1 for _ in folder.rglob("*.tmp"))
 
@@ -210,7 +293,7 @@ def killed(case: Case, folder: Path, kills: int, seed: int) -> Count:
         raise SystemExit(whole.log.read_text(encoding="utf-8", errors="replace"))
     wanted = case.whole(folder / "whole")
     draw = random.Random(f"{seed} {case.name}")
-    count, kinds, number = Count(), instants(draw), 0
+    count, kinds, number = Count(), instants(case, draw), 0
     while count.kills.total() < kills and not count.wrong:
         number += 1
         place = folder / f"killed-{number}"
