@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,7 +137,14 @@ class Result:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-_FILE = Form(Result, FORMAT, "results", "not a result file", "delete it to compute it anew")
+@dataclass(frozen=True)
+class _Stored(Result):
+    """A result in its file; those of earlier versions have no digest."""
+
+    digest: str | None = None
+
+
+_FILE = Form(_Stored, FORMAT, "results", "not a result file", "delete it to compute it anew")
 
 
 def to_json(result: Result) -> str:
@@ -153,18 +160,17 @@ def _digest(said: Mapping[str, Any]) -> str:
 
 def from_json(text: str, file: object = None) -> Result:
     """The result in a JSON text; BadInput when it is not one."""
-    result = _FILE.parse(text, file)
-    raw = json.loads(text)
-    # Results of earlier versions have none.
-    digest = raw.pop("digest", None)
-    if digest is not None and digest != _digest(raw):
-        raise BadInput(
-            "not the result that was written",
-            file=file,
-            found="another digest",
-            hint="delete it to compute it anew",
-        )
-    return result
+    stored = _FILE.parse(text, file)
+    if stored.digest is not None:
+        raw = json.loads(text)
+        if raw.pop("digest") != _digest(raw):
+            raise BadInput(
+                "not the result that was written",
+                file=file,
+                found="another digest",
+                hint="delete it to compute it anew",
+            )
+    return Result(**{each.name: getattr(stored, each.name) for each in fields(Result)})
 
 
 def check_writable(folder: Path) -> None:
