@@ -62,11 +62,15 @@ class Step:
             )
             for method, own in zip(methods, settings, strict=True)
         ]
+        self._rates = [own.lr for own in settings]
         losses = self._losses_of_many if len(methods) > 1 else self._loss_of_one
         self._losses = torch.compile(losses, dynamic=False) if compiled else losses
 
     def rate(self, run: int, rate: float) -> None:
         """Set a run's learning rate."""
+        if rate == self._rates[run]:
+            return
+        self._rates[run] = rate
         for group in self.optimisers[run].param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)

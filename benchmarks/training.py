@@ -9,6 +9,8 @@ from typing import Any
 from bench.config import Training
 from bench.data.clips import Dataset
 from bench.data.windows import Windows
+from bench.shuffling import Order
+from bench.steps import CapturedStep, Step
 from bench.training import Run, train, train_together
 from benchmarks import floors
 from benchmarks.measuring import Request, Row, apart, in_turns, repeats, seconds_of
@@ -25,21 +27,28 @@ Steps = Callable[[int], object]
 
 
 def measure(request: Request) -> list[Row]:
-    """The three sizes, each side in a process of its own."""
-    return [rates(name, request) for name in WORKLOADS]
+    """The three sizes, each side in a process of its own, ours as it is and compiled."""
+    return [
+        rates(name, request, compiled=compiled) for compiled in (False, True) for name in WORKLOADS
+    ]
 
 
 def rates(
-    name: str, request: Request, arithmetic: floors.Arithmetic = "float32", **settings: Any
+    name: str,
+    request: Request,
+    arithmetic: floors.Arithmetic = "float32",
+    *,
+    compiled: bool = False,
+    **settings: Any,
 ) -> Row:
     """Windows per second of one size.
 
-    arithmetic: whose peak is the floor's; settings: of ours, as in `ours`.
+    arithmetic: whose peak is the floor's; compiled, settings: of ours, as in `ours`.
     """
     case = workload(name)
     turns = in_turns(
         {
-            side: partial(_measurement, side, name, request, settings if side == "ours" else {})
+            side: partial(_measurement, side, name, request, compiled, settings)
             for side in ("ours", "straightforward")
         },
         request.turns,
@@ -47,7 +56,7 @@ def rates(
     peak = apart(floors.peaks, 1, request.device, arithmetic)
     return Row(
         benchmark="training",
-        case=case.title,
+        case=f"{case.title}, compiled" if compiled else case.title,
         unit="windows/s",
         better="higher",
         sides=turns,
@@ -61,11 +70,11 @@ def rates(
 
 
 def _measurement(
-    side: str, name: str, request: Request, settings: Mapping[str, Any]
+    side: str, name: str, request: Request, compiled: bool, settings: Mapping[str, Any]
 ) -> Callable[[], float]:
     """What measures the windows per second of a side, in the process of that side."""
     case = workload(name)
-    steps = side_of(side, case, request.device, **settings)
+    steps = side_of(side, case, request.device, compiled, **settings)
     return _per_second(steps, case.training.batch, request.seconds)
 
 
@@ -84,26 +93,54 @@ def seeds_at_once(name: str, seeds: int, request: Request) -> Callable[[], float
     return _per_second(steps, case.training.batch, request.seconds)
 
 
-def side_of(side: str, case: Workload, device: str = "cpu", **settings: Any) -> Steps:
+def side_of(
+    side: str, case: Workload, device: str = "cpu", compiled: bool = False, **settings: Any
+) -> Steps:
     """Ours or the straightforward way, as a function that makes so many steps.
 
-    settings: of ours, as in `ours`.
+    compiled, settings: of ours, as in `ours`.
     """
     dataset = case.build()
     if side == "ours":
-        return ours(case, dataset, device, **settings)
+        return ours(case, dataset, device, compiled, **settings)
     return plainly(case, dataset, device)
 
 
-def ours(case: Workload, dataset: Dataset, device: str = "cpu", **settings: Any) -> Steps:
-    """Training of `bench`. settings: further fields of `bench.config.Training`."""
+def ours(
+    case: Workload,
+    dataset: Dataset,
+    device: str = "cpu",
+    compiled: bool = False,
+    **settings: Any,
+) -> Steps:
+    """Training of `bench`.
+
+    compiled: with fused operations, by the steps alone, since a training compiles once however
+    long it is; settings: further fields of `bench.config.Training`.
+    """
     source = Windows(dataset, "train", case.window, device)
     method = case.method().to(device)
     said = {**case.training.model_dump(), **settings}
+    if compiled:
+        return _compiled(method, source, Training(**{**said, "windows": said["batch"]}))
 
     def steps(count: int) -> None:
         length = Training(**{**said, "windows": count * said["batch"]})
-        train(method, source, length, seed=0, evaluations=1, judge=None)
+        train(method, source, length, seed=0, evaluations=1, judge=None, compiled=compiled)
+
+    return steps
+
+
+def _compiled(method: Any, source: Windows, settings: Training) -> Steps:
+    kind = CapturedStep if source.device.type == "cuda" else Step
+    step = kind([method.train()], source, [settings], [0], compiled=True)
+    order = Order(len(source), 0, source.device)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            step(order.take(settings.batch)[None])
+        # A GPU is asked for what it still has to do.
+        float(step.losses)
 
     return steps
 

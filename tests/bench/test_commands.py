@@ -185,7 +185,7 @@ def test_a_report_computes_nothing(ask, tmp_path):
 
 def test_another_protocol_scores_the_weights_that_are_there(ask, monkeypatch):
     first, _ = ask(methods=("mct",))
-    monkeypatch.setattr("bench.training.train", None)
+    monkeypatch.setattr("bench.learning.train_together", None)
     second, computed = ask(methods=("mct",), protocol="full")
     assert computed == ["mct"]
     assert second.failed == 0

@@ -241,6 +241,10 @@ class Forgets(Unreached):
     def recover(self, keyframes):
         return super().recover(keyframes) + self.shift
 
+class Misfolds(Declared):
+    def folded(self):
+        return lambda keyframes: self.recover(keyframes) + 1e-2
+
 class _Stands(torch.nn.Module):
     title, source, revision, Options = "broken", "a test", 1, Options
 
@@ -307,6 +311,7 @@ FAULTS = {
     "unreached": ("check_gradients", r"dead_parameters \[\] alone; found none at \['spare'\]"),
     "overdeclared": ("check_gradients", r"found none at \['spare'\]"),
     "forgets": ("check_state", "the same output from a restored state"),
+    "misfolds": ("check_folded", "the same from its folded form"),
     "onelength": ("check_shape", r"expected shape \(1, 1, 66\); found \(1, 10, 66\)"),
     "stopsshort": ("check_shape", r"expected shape \(1, 11, 66\); found \(1, 10, 66\)"),
     "peeks": ("check_only_given", "whatever lies between what is given"),

@@ -252,7 +252,7 @@ def test_a_cache_that_cannot_be_written_is_told_first(h36m_folder, tmp_path, mon
 def test_bad_files_are_told_and_nothing_is_kept(spoiled_h36m, cache):
     file = spoiled_h36m / "S7/StackedHourglass/Walking_1.58860488.h5"
     file.write_bytes(file.read_bytes()[:500])
-    with pytest.raises(BadInput, match=r"Walking_1\.58860488\.h5: cannot be read as HDF5"):
+    with pytest.raises(BadInput, match=r"Walking_1\.58860488\.h5: cannot be read"):
         prepare.prepare("h36m-sh", spoiled_h36m, "smoke")
     assert not list(cache.rglob("dataset.json"))
 
