@@ -95,9 +95,9 @@ def run(table: str, *, dry_run: bool, calibrate: bool, **given: Any) -> None:
         from bench import commands
 
         given.pop("long_form")
-        say = partial(click.echo, err=True)
+        say = partial(options.echo, err=True)
         for line in commands.dry_run(_requests(table, given), calibrate=calibrate, say=say):
-            click.echo(line)
+            options.echo(line)
         return
     _tables(table, given)
 

@@ -21,7 +21,7 @@ def export(out: Path) -> None:
     from bench.tracking.flush import export as exported
 
     for one in exported(out):
-        click.echo(f"{one.experiment}: {one.new} written, {one.same} there already")
+        options.echo(f"{one.experiment}: {one.new} written, {one.same} there already")
 
 
 @click.command()
@@ -39,11 +39,11 @@ def mlflow(out: Path, host: str, port: int) -> None:
     from bench.tracking.server import pages, serving
 
     if address := pages(out):
-        click.echo(f"{address} is a server of its own (MLFLOW_TRACKING_URI)")
+        options.echo(f"{address} is a server of its own (MLFLOW_TRACKING_URI)")
         return
     with serving(out, host, port) as (address, process):
-        click.echo(f"MLflow shows {out} at {address}; Ctrl-C ends it")
+        options.echo(f"MLflow shows {out} at {address}; Ctrl-C ends it")
         try:
             process.wait()
         except KeyboardInterrupt:
-            click.echo()
+            options.echo("")

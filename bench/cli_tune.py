@@ -96,18 +96,18 @@ def tune(methods: tuple[str, ...], everything: bool, listing: bool, **given: Any
 
     if listing:
         for line in tuning.listed(methods, given["plugins"]):
-            click.echo(line)
+            options.echo(line)
         return
     asked = tuning.Asked(methods=methods, **given)
-    for done in tuning.tune(asked, lambda line: click.echo(line, err=True)):
+    for done in tuning.tune(asked, lambda line: options.echo(line, err=True)):
         _show(done)
 
 
 def _show(done: Any) -> None:
     for line in done.lines:
-        click.echo(line)
+        options.echo(line)
     paths: list[Path] = done.files
     for path in paths:
-        click.echo(path)
+        options.echo(path)
     for warning in done.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        options.echo(f"warning: {warning}", err=True)

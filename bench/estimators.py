@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.contracts import BadInput
+from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.data.clips import Dataset
 from bench.evaluation import full_rate
 from bench.files import write_whole
@@ -43,5 +43,5 @@ def _read(file: Path, stamp: dict[str, Any]) -> dict[str, float] | None:
         if said != stamp:
             return None
         return {str(name): float(value) for name, value in errors.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except FOREIGN_ERRORS:
         return None

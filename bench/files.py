@@ -12,7 +12,7 @@ from bench.contracts import BadInput
 
 # NAME.ENDING.PROCESS.tmp, as `write_whole` calls what it has not finished.
 _TEMPORARY = re.compile(r".+\.[a-z]+\.\d+\.tmp")
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.,+=@-]")
+_UNSAFE = re.compile(r"\A\.|[^A-Za-z0-9_.,+=@-]")
 
 
 def file_name(*parts: object, most: int = 160) -> str:

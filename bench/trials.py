@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.contracts import BadInput
-from bench.files import write_whole
+from bench.documents import Form
+from bench.files import file_name, write_whole
 
 FORMAT = 1
 
@@ -72,6 +73,11 @@ class Trial:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
+_WORDS = ("trials", "not the file of a study or trial", "move it out of the way")
+_STUDY = Form(Study, FORMAT, *_WORDS)
+_TRIAL = Form(Trial, FORMAT, *_WORDS)
+
+
 class Trials:
     """The trials of one output folder; nothing is made before something is stored."""
 
@@ -93,7 +99,8 @@ class Trials:
 
     def path(self, study: str, number: int) -> Path:
         """Where a trial lies."""
-        return self.folder / study / f"{number:05d}.json"
+        # What queues and files call a study becomes part of a path here.
+        return self.folder / file_name(study) / f"{number:05d}.json"
 
     def studies(self) -> list[str]:
         """The names of the studies that are there."""
@@ -101,26 +108,16 @@ class Trials:
 
     def numbers(self, study: str) -> list[int]:
         """The numbers of a study's trials."""
-        paths = (self.folder / study).glob("*.json")
+        paths = (self.folder / file_name(study)).glob("*.json")
         return sorted(int(path.stem) for path in paths if path.stem.isdecimal())
 
     def study(self, name: str) -> Study:
         """A study; BadInput when its file is none."""
-        path = self.folder / name / _ABOUT
-        try:
-            study = Study(**_from_json(path))
-        except TypeError as error:
-            raise _refused(path, error) from error
-        return study
+        return _STUDY.read(self.folder / file_name(name) / _ABOUT)
 
     def trial(self, study: str, number: int) -> Trial:
         """A trial; BadInput when its file is none."""
-        path = self.path(study, number)
-        said = _from_json(path)
-        try:
-            return Trial(**{**said, "curve": tuple(said["curve"])})
-        except (TypeError, KeyError) as error:
-            raise _refused(path, error) from error
+        return _TRIAL.read(self.path(study, number))
 
     def _write(self, path: Path, text: str) -> Path:
         write_whole(path, text, what="a trial", hint="make room; the same command goes on")
@@ -129,18 +126,3 @@ class Trials:
 
 def _to_json(record: Study | Trial) -> str:
     return json.dumps({"format": FORMAT, **asdict(record)}, indent=1, sort_keys=True)
-
-
-def _from_json(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        found = said.pop("format")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _refused(path, error) from error
-    if found != FORMAT:
-        raise BadInput("another format of trials", file=path, found=found, expected=FORMAT)
-    return dict(said)
-
-
-def _refused(path: Path, error: Exception) -> BadInput:
-    return BadInput("not the file of a study or trial", file=path, found=repr(error))

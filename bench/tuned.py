@@ -11,7 +11,7 @@ from pydantic import Field
 
 from bench.config import Column, Preset, Strict, TableConfig, dataset_config, nearest_names, read
 from bench.contracts import BadInput
-from bench.files import write_whole
+from bench.files import file_name, write_whole
 
 PRESET = "tuned"
 """What the preset of a tuned cell is called."""
@@ -80,7 +80,7 @@ Found = Mapping[str, TunedMethod]
 
 def path_of(out: Path, method: str) -> Path:
     """The file of a method's tuned presets in an output folder."""
-    return out / FOLDER / f"{method}.yaml"
+    return out / FOLDER / f"{file_name(method)}.yaml"
 
 
 def save(out: Path, method: str, dataset: str, tuned: Tuned) -> Path:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from bench.contracts import BadInput
+from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.files import write_whole
 from bench.weights import digest
 
@@ -102,13 +102,15 @@ class Unfinished:
             made_with = about.pop("made with")
             if about.pop("digest") != digest(tensors):
                 return None
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        except (*FOREIGN_ERRORS, SafetensorError, MemoryError):
             return None
         if made_with != self._made_with:
             return None
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "adam": {}, "extra": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
+            if part not in parts:
+                return None
             parts[part][rest] = tensor
         return Snapshot(**parts, about=about)
 

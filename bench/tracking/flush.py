@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench import plans
 from bench.contracts import BadInput
+from bench.files import file_name
 from bench.results import Result, from_json
 from bench.tracking import runs
 from bench.tracking.journal import (
@@ -161,7 +162,8 @@ class _Copier:
 
     def _run(self, kind: str, name: str) -> runs.Run | None:
         if kind == "cell":
-            result = _result(self._folder / "results" / f"{name}.json")
+            # A line of a queue is not to lead out of the folder.
+            result = _result(self._folder / "results" / f"{file_name(name, most=250)}.json")
             return runs.of_cell(result) if result else None
         if kind == "table":
             files = table_files(self._folder, name)

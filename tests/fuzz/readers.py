@@ -4,12 +4,14 @@ A reader is one line of `READERS`. It must give a value or raise BadInput, whate
 """
 
 import io
+import json
 import pickle
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -30,6 +32,11 @@ from bench.report.timings import draw as draw_times
 from bench.results import Cell, ClipScore, Planned, Result, Results, Scored, from_json, to_json
 from bench.timing import Measured
 from bench.timings import Timing, Timings
+from bench.tracking.journal import FOLDER as QUEUE
+from bench.tracking.journal import Journal, journals
+from bench.trials import Study, Trial, Trials
+from bench.tuned import load as load_tuned
+from bench.unfinished import Snapshot, Unfinished
 from bench.weights import Weights
 from fuzz.spoiling import NUMBERS, Spoil, in_archive, in_header, in_json, mangled
 
@@ -38,7 +45,8 @@ from fuzz.spoiling import NUMBERS, Spoil, in_archive, in_header, in_json, mangle
 class Reader:
     """lay: writes valid files into a folder and names the one that is spoilt; read: reads it.
 
-    more: further valid contents of that file; spoil: how it is spoilt; share: of all inputs.
+    more: further valid contents of that file; spoil: how it is spoilt; share: of all inputs;
+    refuses: False where what is damaged is passed over.
     """
 
     name: str
@@ -47,6 +55,7 @@ class Reader:
     spoil: Spoil = mangled
     more: Callable[[], Sequence[bytes]] = list
     share: float = 1.0
+    refuses: bool = True
 
     def inputs(self, folder: Path) -> tuple[Path, list[bytes]]:
         """The file to spoil, and the valid contents it starts from."""
@@ -301,7 +310,9 @@ def _table(folder: Path) -> Path:
     """A plan with the results of its cells; one of them is spoilt."""
     _plan(folder)
     Results(folder).put(replace(RESULT, cell=replace(CELL, method="estimator", seed=1)))
-    return Results(folder).put(RESULT)
+    file = Results(folder).put(RESULT)
+    file.write_bytes(_bare(RESULT))
+    return file
 
 
 def _draw(file: Path) -> None:
@@ -316,12 +327,19 @@ def _draw(file: Path) -> None:
     report.write(table, folder / "drawn")
 
 
+def _bare(result: Result) -> bytes:
+    """As earlier versions wrote it: without a digest, behind which nothing would be reached."""
+    said = json.loads(to_json(result))
+    del said["digest"]
+    return json.dumps(said, indent=1).encode()
+
+
 def _result() -> bytes:
-    return to_json(RESULT).encode()
+    return _bare(RESULT)
 
 
-def _failed() -> list[bytes]:
-    return [to_json(FAILED).encode()]
+def _others() -> list[bytes]:
+    return [_bare(FAILED), to_json(RESULT).encode()]
 
 
 def _read_result(file: Path) -> object:
@@ -366,6 +384,59 @@ def _of(model: type[config.Strict]) -> Callable[[Path], object]:
     return lambda file: config.read(file, model)
 
 
+def _trial(folder: Path) -> Path:
+    aims: dict[str, Literal["minimize", "maximize"]] = {"mpjpe": "minimize"}
+    study = Study("ridge-h36m", "tune-h36m", "ridge", "h36m-fcn", "f", "deciwatch", aims)
+    trial = Trial(3, "complete", {"lr": 0.1}, {"mpjpe": 60.0}, ({"epoch": 1.0, "mpjpe": 61.0},))
+    return Trials(folder).put(study, trial)
+
+
+def _read_trial(file: Path) -> object:
+    return Trials(file.parents[1].parent).trial(file.parent.name, 3)
+
+
+def _study(folder: Path) -> Path:
+    return _trial(folder).with_name("study.json")
+
+
+def _read_study(file: Path) -> object:
+    return Trials(file.parents[1].parent).study(file.parent.name)
+
+
+def _tuned() -> bytes:
+    origin = {
+        **{"study": "a", "fingerprint": "f", "standin": True, "protocol": "deciwatch", "seed": 0},
+        **{"budget": "quick", "base": "default", "trials": 9, "windows": 99, "finalists": 3},
+        **{"seeds": 2, "label": "a", "values": {"mpjpe": 60.5}},
+    }
+    one = {"options": {"lr": 0.1}, "geometry": {"intervals": 10}, "origin": origin}
+    return yaml.safe_dump({"method": "ridge", "datasets": {"h36m-fcn": one}}).encode()
+
+
+def _unfinished(folder: Path) -> Path:
+    kept = Unfinished(folder, "a", "cpu")
+    kept.save(Snapshot({"w": torch.ones(3)}, {"0.step": torch.ones(1)}, {}, {"step": 3}))
+    return kept.path
+
+
+def _read_unfinished(file: Path) -> object:
+    found = Unfinished(file.parents[1], "a", "cpu").load()
+    if found is None:  # which is what it says of damaged ones
+        raise BadInput("damaged", file=file)
+    return found
+
+
+def _journal(folder: Path) -> Path:
+    journal = Journal(folder, "table3")
+    journal.want("cell a_b_s0_0123", "0" * 16)
+    journal.stored("s" * 12, "cell a_b_s0_0123", "0" * 16)
+    return folder / QUEUE / "table3.log"
+
+
+def _read_journal(file: Path) -> object:
+    return [journal.waiting("s" * 12) for journal in journals(file.parents[1])]
+
+
 def _configs(name: str, kind: str, model: type[config.Strict], share: float = 1.0) -> Reader:
     """The files of one kind that ship."""
     texts = [path.read_bytes() for path in sorted((config.assets() / kind).glob("*.yaml"))]
@@ -391,9 +462,14 @@ READERS = (
     Reader("safetensors", _weights, checkpoints.read, in_header, share=2),
     Reader("torch", written("a.pth", _torch(new=True)), checkpoints.read, in_archive),
     Reader("torch, old", written("a.pth", _torch(new=False)), checkpoints.read),
-    Reader("result", written("a.json", _result), _read_result, in_json, _failed, share=2),
+    Reader("result", written("a.json", _result), _read_result, in_json, _others, share=2),
     Reader("plan", _plan, lambda file: plans.load(file).names, in_json, share=0.3),
     Reader("time", _timing, _read_timings, in_json),
+    Reader("trial", _trial, _read_trial, in_json),
+    Reader("study", _study, _read_study, in_json, share=0.5),
+    Reader("tuned preset", written("ridge.yaml", _tuned), load_tuned, share=0.3),
+    Reader("unfinished training", _unfinished, _read_unfinished, in_header, share=2),
+    Reader("tracking queue", _journal, _read_journal, refuses=False),
     Reader("prepared", _prepared, lambda file: store.load(file.parent), in_json),
     Reader("prepared array", _prepared_array, lambda file: store.load(file.parent)),
     Reader("table of results", _table, _draw, in_json, share=0.2),
