@@ -27,6 +27,7 @@ from bench.config import Column, Row, TableConfig, dataset_config
 from bench.contracts import BadInput
 from bench.data import catalogue, store
 from bench.data.clips import Dataset
+from bench.files import sweep
 from bench.metrics import COSTS, LEADING, metric_info
 from bench.plan import budget_named, check_task, plan
 from bench.processes import leave_with_parent
@@ -108,6 +109,8 @@ def tune(asked: Asked, say: Say) -> list[Tuning]:
     for plugin in asked.plugins:
         registry.load_plugin(plugin)
     check_writable(asked.out)
+    for folder in ("tuning", "presets"):
+        sweep(asked.out / folder)
     device = device_named(asked.device)
     budget_named(asked.budget)
     for metric in asked.objectives or ():

@@ -317,6 +317,16 @@ def test_what_is_not_told_by_a_worker_of_another_machine_stays(ask, tmp_path):
     assert studies.settle(study) == 0
 
 
+def test_what_killed_writers_left_is_cleared_away(ask, tmp_path):
+    done = ask(trials=1)
+    left = [path.with_name(f"{path.name}.4711.tmp") for path in done.files]
+    for path in left:
+        path.write_text("half")
+    ask(trials=1)
+    assert len(left) == 2
+    assert not any(path.exists() for path in left)
+
+
 def test_no_trial_begins_after_the_timeout(ask):
     done = ask(timeout=1e-9)
     assert done.record["trials"] == []
