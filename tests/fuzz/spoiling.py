@@ -99,7 +99,7 @@ def in_header(rng: Random, content: bytes, others: Sequence[bytes] = ()) -> byte
     """The JSON header of safetensors changed, its length told truly or not; or any bytes."""
     if len(content) < 9 or rng.random() < 0.3:
         return mangled(rng, content, others)
-    (length,) = struct.unpack("<Q", content[:8])
+    length = min(*struct.unpack("<Q", content[:8]), len(content))
     header = in_json(rng, content[8 : 8 + length]).ljust(rng.choice((0, length)))
     said = rng.choice(NUMBERS) & (2**64 - 1) if rng.random() < 0.2 else len(header)
     return struct.pack("<Q", said) + header + content[8 + length :]
