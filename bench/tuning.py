@@ -109,8 +109,8 @@ def tune(asked: Asked, say: Say) -> list[Tuning]:
     for plugin in asked.plugins:
         registry.load_plugin(plugin)
     check_writable(asked.out)
-    for folder in ("tuning", "presets"):
-        sweep(asked.out / folder)
+    for part in ("tuning", "presets"):
+        sweep(asked.out / part)
     device = device_named(asked.device)
     budget_named(asked.budget)
     for metric in asked.objectives or ():
