@@ -15,7 +15,8 @@ from click.core import ParameterSource
 from bench import options
 
 if TYPE_CHECKING:
-    from bench.commands import Outcome, Request
+    from bench.commands import Outcome
+    from bench.request import Request
 
 _out = options.out("Folder for results, weights and tables.")
 
@@ -117,8 +118,8 @@ def _tables(table: str, given: dict[str, Any]) -> None:
 
 def _requests(table: str, given: dict[str, Any]) -> list[Request]:
     """What is asked of one table, or of each that the options suit."""
-    from bench.commands import Request, that_fit
     from bench.config import table_names
+    from bench.request import Request, that_fit
 
     if given["tuned"] == options.USUAL_TUNED:
         given["tuned"] = given["out"] / "presets"
@@ -163,7 +164,7 @@ def _requests(table: str, given: dict[str, Any]) -> list[Request]:
 def ablate(context: click.Context, /, **given: Any) -> None:
     """Vary options of a method against its default: `bench ablate --rt 1,4 --rs 1,4`."""
     from bench import ablation, plans, registry
-    from bench.commands import Request
+    from bench.request import Request
 
     for plugin in given["plugins"]:
         registry.load_plugin(plugin)
@@ -213,7 +214,7 @@ def sweep(**given: Any) -> None:
     """Error and cost against the sampling interval K, as table and figure."""
     from bench import plans
     from bench import sweep as sweeping
-    from bench.commands import Request
+    from bench.request import Request
 
     dataset = given.pop("dataset")
     config = sweeping.table(

@@ -18,14 +18,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import commands, tuned
 from bench import config as configs
-from bench.commands import Request
+from bench import tuned
 from bench.contracts import BadInput
 from bench.data import catalogue, store
 from bench.data.clips import Dataset
 from bench.data.standin import standin
-from bench.plan import plan
+from bench.request import Request, configured, planned_cells, wanted
 from bench.results import Cell, Result, Results, from_json
 from bench.run import Job, compute, jobs_for
 from bench.tasks import SETTINGS
@@ -92,7 +91,7 @@ def forecast(request: Request, device: str, seen: set[str]) -> Forecast:
     seen: keys of cells that an earlier table computes already; these are added. BadInput as in
     `commands.run_table`.
     """
-    config, _ = commands.configured(request)
+    config, _ = configured(request)
     roots = catalogue.data_roots(request.data)
     datasets: dict[str, Dataset] = {}
     folders: dict[str, Path] = {}
@@ -112,21 +111,14 @@ def forecast(request: Request, device: str, seen: set[str]) -> Forecast:
                 datasets[name] = store.load(folders[name])
         except BadInput as error:
             unknown.append(str(error))
-    planned = plan(
-        config,
-        datasets,
-        budget=request.budget,
-        seeds=request.seeds,
-        selection=request.selection,
-        training=commands.arithmetic(request),
-        found=tuned.load(request.tuned) if request.tuned else {},
-    )
+    found = tuned.load(request.tuned) if request.tuned else {}
+    planned = planned_cells(request, config, datasets, found)
     cells = {place.cell.key: place.cell for place in planned}
     results = Results(request.out)
     todo = [
         cell
         for key, cell in cells.items()
-        if key not in seen and commands.wanted(results.get(cell), request)
+        if key not in seen and wanted(results.get(cell), request)
     ]
     seen.update(cells)
     anew = request.redo != "missing"

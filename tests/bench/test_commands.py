@@ -9,12 +9,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench import commands, engines, plan, plans
-from bench.commands import Request, device_named, run_table
+from bench import engines, plan, plans, request
+from bench.commands import device_named, run_table
 from bench.config import Column, Published, Row, TableConfig, table_config, table_names
 from bench.contracts import BadInput
 from bench.metrics import COSTS
 from bench.progress import Shown
+from bench.request import Request
 from bench.results import Result, Results, from_json
 from bench.run import compute
 
@@ -433,4 +434,4 @@ def test_other_metrics_hold_for_rows_with_their_own_too(ask):
 @pytest.mark.parametrize("name", table_names())
 def test_every_table_that_ships_can_be_run(name):
     # Their rows may be of different spaces: details stand where a dataset has them.
-    commands._check_metrics(table_config(name))
+    request._check_metrics(table_config(name))

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bench import commands, forecast
-from bench.commands import Request
 from bench.forecast import Ahead, Forecast, Speeds, lines, makespan
+from bench.request import Request
 from bench.results import Result, Results, Scored
 from bench.run import compute
 

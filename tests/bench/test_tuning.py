@@ -17,10 +17,11 @@ from optuna.trial import TrialState
 
 from bench import commands, config, engines, outcomes, registry, studies, tuned, tuning
 from bench.cli import main
-from bench.commands import Request, run_table
+from bench.commands import run_table
 from bench.contracts import BadInput
 from bench.data import store
 from bench.liveness import this_process
+from bench.request import Request
 from bench.results import Results
 from bench.run import compute
 from bench.storages import masked, open_storage
