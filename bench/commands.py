@@ -242,11 +242,10 @@ def _every_frame(config: TableConfig) -> tuple[str, ...]:
 
 def _check_builds(cells: Sequence[Cell], datasets: Mapping[str, Dataset]) -> None:
     """Raise BadInput for options that a method cannot be built with, which no file vouches for."""
-    from bench.protocols import protocol
-    from bench.tasks import SETTINGS
+    from bench.tasks import setting_of
 
     for cell in cells:
-        geometry = SETTINGS[protocol(cell.protocol).task].geometry
+        geometry = setting_of(cell).geometry
         if cell.seed:
             continue
         try:

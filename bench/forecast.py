@@ -27,7 +27,7 @@ from bench.data.standin import standin
 from bench.request import Request, configured, planned_cells, wanted
 from bench.results import Cell, Result, Results, from_json
 from bench.run import Job, compute, jobs_for
-from bench.tasks import SETTINGS
+from bench.tasks import setting_of
 from bench.weights import Weights
 
 # Steps of a calibration: the difference of the two is timed, so that starting costs nothing.
@@ -137,9 +137,7 @@ def _in_memory(name: str) -> Dataset:
 def _ahead(job: Job, dataset: Dataset) -> Ahead:
     cell, steps = job.cells[0], 0
     if cell.training is not None and (job.anew or not Weights(job.out).path(cell).is_file()):
-        from bench.protocols import protocol
-
-        setting = SETTINGS[protocol(cell.protocol).task]
+        setting = setting_of(cell)
         total = cell.training["windows"]
         if not total:
             geometry = setting.geometry(dataset, cell.geometry)

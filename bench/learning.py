@@ -15,7 +15,7 @@ from bench.data.clips import Dataset, Split
 from bench.results import Cell
 from bench.run import FAILURES, Job, Tell
 from bench.seeds import seed_for
-from bench.tasks import setting_of
+from bench.tasks import samples_of, setting_of
 from bench.training import Diverged, Run, Trained, train_together
 from bench.unfinished import Unfinished
 from bench.weights import Weights
@@ -94,12 +94,12 @@ def _outcomes(
     first = pupils[0]
     if first.cell.training is None:
         return [pupil.fitted(dataset, tell) for pupil in pupils]
-    setting, cell, device = setting_of(first.cell), first.cell, first.job.device
-    source = setting.samples(dataset, "train", first.geometry, device, **first.sight)
+    cell = first.cell
+    source = first.samples(dataset, "train")
     judged = None
     if cell.selection != "last":
         split: Split = "test" if cell.selection == "test" else "validation"
-        judged = setting.samples(dataset, split, first.geometry, device, **first.sight)
+        judged = first.samples(dataset, split)
     done = train_together(
         [pupil.run(judged, tell) for pupil in pupils],
         source,
@@ -122,8 +122,6 @@ class _Pupil:
         self.cell: Cell = job.cells[0]
         cell = self.cell
         self.geometry = setting_of(cell).geometry(dataset, cell.geometry)
-        # A refiner is taught with what it is given later: every frame.
-        self.sight = {"every_frame": True} if registry.sees(cell.method) == "frames" else {}
         torch.manual_seed(seed_for(cell.dataset, cell.method, cell.seed, "start"))
         self.method: Any = registry.build(cell.method, cell.options, self.geometry)
         if isinstance(self.method, torch.nn.Module):
@@ -162,14 +160,16 @@ class _Pupil:
             self.method.eval()
         return self._ready({**about, "curve": tuple(about.get("curve", ()))})
 
+    def samples(self, dataset: Dataset, split: Split, most: int | None = None) -> Any:
+        """What the method learns from, or is selected on."""
+        return samples_of(self.cell, dataset, split, self.geometry, self.job.device, most=most)
+
     def fitted(self, dataset: Dataset, tell: Tell) -> dict[str, Any]:
         """Fit the method in place; what is to be said about it."""
-        cell, device, samples = self.cell, self.job.device, setting_of(self.cell).samples
-        tell(cell.key, 0.0, "fitting")
-        most = cell.limits["fit_windows"]
+        tell(self.cell.key, 0.0, "fitting")
         chosen = self.method.fit(
-            samples(dataset, "train", self.geometry, device, most=most, **self.sight),
-            samples(dataset, "validation", self.geometry, device, **self.sight),
+            self.samples(dataset, "train", most=self.cell.limits["fit_windows"]),
+            self.samples(dataset, "validation"),
         )
         return {"chosen": dict(chosen)}
 

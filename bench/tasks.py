@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench import evaluation, prediction
+from bench import evaluation, prediction, registry
 from bench.config import Task
 from bench.contracts import Geometry
-from bench.data.clips import Dataset
+from bench.data.clips import Dataset, Split
 from bench.data.histories import Histories, span_of
 from bench.data.windows import Windows, window_of
 from bench.protocols import protocol
@@ -65,3 +65,20 @@ SETTINGS: dict[Task, Setting] = {
 def setting_of(cell: Cell) -> Setting:
     """How the task of a cell is done."""
     return SETTINGS[protocol(cell.protocol).task]
+
+
+def samples_of(
+    cell: Cell,
+    dataset: Dataset,
+    split: Split,
+    geometry: Geometry,
+    device: str,
+    *,
+    most: int | None = None,
+) -> Any:
+    """The samples of a split as a cell's method sees them: a refiner is given every frame.
+
+    most: at most so many, evenly spread, when they are read by `batches`.
+    """
+    sight = {"every_frame": True} if registry.sees(cell.method) == "frames" else {}
+    return setting_of(cell).samples(dataset, split, geometry, device, most=most, **sight)

@@ -164,7 +164,7 @@ class _Course:
             if all(state.diverged for state in self.states):
                 break
             self._keep()
-        return [state.done(self.total) for state in self.states]
+        return [state.done() for state in self.states]
 
     def _step(self) -> None:
         size = min(self.batch, self.total - self.seen)
@@ -200,7 +200,7 @@ class _Course:
     def _keep(self) -> None:
         """Keep what can go on from here, at the end of an epoch and now and then."""
         epoch = len(self.source)
-        ends = self.seen // epoch > (self.seen - self.batch) // epoch and self.seen >= epoch
+        ends = self.seen // epoch > (self.seen - self.batch) // epoch
         late = time.monotonic() - self.saved > _KEEP_SECONDS
         if self.seen >= self.total or not (ends or late):
             return
@@ -280,7 +280,7 @@ class _State:
                 self.kept = {key: value.clone() for key, value in method.state_dict().items()}
         self.curve.append(entry)
 
-    def done(self, total: int) -> Trained | Diverged:
+    def done(self) -> Trained | Diverged:
         """With the best weights in place."""
         if self.diverged:
             return self.diverged
@@ -288,7 +288,7 @@ class _State:
         if self.kept is not None:
             method.load_state_dict(self.kept)
         method.eval()
-        return Trained(tuple(self.curve), self.selected if self.kept else total)
+        return Trained(tuple(self.curve), self.selected)
 
 
 class _Watch:

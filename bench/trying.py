@@ -21,7 +21,7 @@ from bench.data.clips import Clip, Dataset, Split
 from bench.protocols import protocol
 from bench.results import Cell
 from bench.seeds import seed_for
-from bench.tasks import SETTINGS
+from bench.tasks import samples_of, setting_of
 from bench.training import train
 
 # Told at each look: windows seen so far, and the selection error there.
@@ -61,13 +61,11 @@ class Ground:
     def __init__(self, base: Cell, folder: Path, device: str) -> None:
         self._base, self._device = base, device
         self._dataset = sealed(store.load(folder))
-        self._setting = SETTINGS[protocol(base.protocol).task]
+        self._setting = setting_of(base)
         self.geometry = self._setting.geometry(self._dataset, base.geometry)
-        sight = {"every_frame": True} if registry.sees(base.method) == "frames" else {}
-        most = {"most": base.limits["fit_windows"]} if base.training is None else {}
-        samples = self._setting.samples
-        self._train = samples(self._dataset, "train", self.geometry, device, **most, **sight)
-        self._validation = samples(self._dataset, "validation", self.geometry, device, **sight)
+        most = base.limits["fit_windows"] if base.training is None else None
+        self._train = samples_of(base, self._dataset, "train", self.geometry, device, most=most)
+        self._validation = samples_of(base, self._dataset, "validation", self.geometry, device)
 
     def measure(
         self, cell: Cell, seed: object, look: Look = lambda _seen, _error: None
