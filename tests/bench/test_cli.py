@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from layouts import detected_file, packed, truth_file, write_pw3d
 
 from bench import config, engines, registry
 from bench.cli import main
@@ -49,39 +50,9 @@ class Endless(Mine):
 """
 
 
-def packed(items) -> np.ndarray:
-    array = np.empty(len(items), dtype=object)
-    for index, item in enumerate(items):
-        array[index] = item
-    return array
-
-
-def write_data(root: Path, frames: int = 60, change=None) -> Path:
-    """3DPW with SPIN in the DeciWatch layout; `change(truth, detected)` spoils the test files."""
-    rng = np.random.default_rng(4)
-    for part, videos in (("train", "abc"), ("test", "de")):
-        names = [[f"{video}/{i:06d}" for i in range(frames)] for video in videos]
-        truth = [rng.normal(0, 0.02, (frames, 51)).cumsum(0) for _ in videos]
-        seen = [poses + rng.normal(0, 0.03, poses.shape) for poses in truth]
-        if change is not None and part == "test":
-            change(truth, seen)
-        for file, poses in ((truth_file(root, part), truth), (detected_file(root, part), seen)):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, imgname=packed(names), joints_3d=packed(poses))
-    return root
-
-
-def truth_file(root: Path, part: str = "test") -> Path:
-    return root / f"groundtruth_poses/pw3d/pw3d_gt_{part}.npz"
-
-
-def detected_file(root: Path, part: str = "test") -> Path:
-    return root / f"detected_poses/pw3d/spin/pw3d_spin_{part}.npz"
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
+    return write_pw3d(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
@@ -207,7 +178,7 @@ def test_missed_detections_are_data(bench, tmp_path):
     def miss(_truth, seen):
         seen[0][10, 36:39] = np.nan
 
-    root = write_data(tmp_path / "data", change=miss)
+    root = write_pw3d(tmp_path / "data", change=miss)
     result = bench(
         "run", *table3("--methods", "linear", "--no-track", data=root, out=tmp_path / "out")
     )
@@ -234,7 +205,7 @@ def malicious(root: Path) -> None:
 
 
 def change(spoil):
-    return lambda root: write_data(root, change=spoil)
+    return lambda root: write_pw3d(root, change=spoil)
 
 
 def shorten(_truth, seen):
@@ -262,7 +233,7 @@ def hole(truth, _seen):
 )
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_bad_files_are_refused_in_one_line(bench, tmp_path, command, spoil, parts):
-    root, out = write_data(tmp_path / "data"), tmp_path / "out"
+    root, out = write_pw3d(tmp_path / "data"), tmp_path / "out"
     spoil(root)
     words = {
         "run": ["run", *table3(data=root, out=out)],
@@ -306,7 +277,7 @@ def test_an_unknown_table_is_refused(bench, tmp_path):
 
 
 def test_a_clip_shorter_than_a_window_is_refused_where_every_frame_counts(bench, tmp_path):
-    root, out = write_data(tmp_path / "data", frames=40), tmp_path / "out"
+    root, out = write_pw3d(tmp_path / "data", frames=40), tmp_path / "out"
     words = table3("--methods", "linear,ridge", "--no-track", data=root, out=out)
     line = refusal(bench("run", *words, "--protocol", "full"))
     for part in ("clip d of pw3d-spin", "found 40 frames", "at least 51", "deciwatch"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from layouts import packed, write_pw3d
 from rich.console import Console
 
 from bench import engines, plan, plans, request
@@ -22,32 +23,9 @@ from bench.run import compute
 METHODS = ("linear", "nearest", "cubic")
 
 
-def packed(items) -> np.ndarray:
-    array = np.empty(len(items), dtype=object)
-    for index, item in enumerate(items):
-        array[index] = item
-    return array
-
-
-def write_data(root: Path) -> Path:
-    """3DPW with SPIN in the DeciWatch layout: three training videos and two for testing."""
-    rng = np.random.default_rng(4)
-    for part, videos in (("train", "abc"), ("test", "de")):
-        names = [[f"{video}/{i:06d}" for i in range(60)] for video in videos]
-        truth = [rng.normal(0, 0.02, (60, 51)).cumsum(0) for _ in videos]
-        seen = [poses + rng.normal(0, 0.03, poses.shape) for poses in truth]
-        for folder, poses in (
-            (root / f"groundtruth_poses/pw3d/pw3d_gt_{part}.npz", truth),
-            (root / f"detected_poses/pw3d/spin/pw3d_spin_{part}.npz", seen),
-        ):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(folder, imgname=packed(names), joints_3d=packed(poses))
-    return root
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
+    return write_pw3d(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
@@ -324,7 +302,7 @@ def test_an_empty_plan_is_an_error(ask, monkeypatch):
 
 
 def test_missed_detections_are_counted_and_scored(ask, tmp_path):
-    root = write_data(tmp_path / "gaps")
+    root = write_pw3d(tmp_path / "gaps")
     file = root / "detected_poses/pw3d/spin/pw3d_spin_test.npz"
     rng = np.random.default_rng(0)
     poses = [rng.normal(0, 0.2, (60, 51)) for _ in "de"]

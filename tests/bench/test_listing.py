@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import packed
 
 from bench import config, registry
 from bench.contracts import BadInput
@@ -24,13 +25,6 @@ class Mine:
     def recover(self, keyframes):
         return keyframes
 """
-
-
-def packed(items) -> np.ndarray:
-    array = np.empty(len(items), dtype=object)
-    for index, item in enumerate(items):
-        array[index] = item
-    return array
 
 
 @pytest.fixture

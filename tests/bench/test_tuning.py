@@ -13,6 +13,7 @@ import optuna
 import pytest
 import yaml
 from click.testing import CliRunner
+from layouts import write_pw3d
 from optuna.trial import TrialState
 
 from bench import commands, config, engines, outcomes, registry, studies, tuned, tuning
@@ -71,32 +72,9 @@ class Still:
 """
 
 
-def packed(items) -> np.ndarray:
-    array = np.empty(len(items), dtype=object)
-    for index, item in enumerate(items):
-        array[index] = item
-    return array
-
-
-def write_data(root: Path) -> Path:
-    """3DPW with SPIN in the DeciWatch layout: five training videos and two for testing."""
-    rng = np.random.default_rng(4)
-    for part, videos in (("train", "abcde"), ("test", "fg")):
-        names = [[f"{video}/{i:06d}" for i in range(70)] for video in videos]
-        truth = [rng.normal(0, 0.02, (70, 51)).cumsum(0) for _ in videos]
-        seen = [poses + rng.normal(0, 0.03, poses.shape) for poses in truth]
-        for file, poses in (
-            (root / f"groundtruth_poses/pw3d/pw3d_gt_{part}.npz", truth),
-            (root / f"detected_poses/pw3d/spin/pw3d_spin_{part}.npz", seen),
-        ):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, imgname=packed(names), joints_3d=packed(poses))
-    return root
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
+    return write_pw3d(tmp_path_factory.mktemp("data"), "abcde", "fg", frames=70)
 
 
 @pytest.fixture
