@@ -26,7 +26,6 @@ def test_nothing_in_a_file_is_run(file: Path) -> None:
         if not isinstance(node, ast.Call):
             continue
         name, where = called(node), f"{file.name}:{node.lineno}"
-        # What is pickled in the very same line is our own.
         assert name not in NEVER, where
         assert name.rpartition(".")[2] not in ("extractall", "extract"), where
         given = {word.arg: word.value for word in node.keywords}
