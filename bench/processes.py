@@ -6,18 +6,18 @@ One thread makes a cell's numbers independent of how many run beside it.
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Sequence
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 from bench.contracts import BadInput
 from bench.machine import keep_memory
 from bench.run import Tell
 from bench.seats import Died, Work
+from bench.stopping import follow_parent
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _starting = Lock()
@@ -110,9 +110,7 @@ def seats(workers: int, tasks: Sequence[bool], devices: Sequence[str]) -> list[P
 
 def _serve(pipe: Connection, visible: str | None) -> None:
     """What a process does: one item after another, until the pipe ends."""
-    # Ctrl-C reaches every process of a terminal; the parent alone decides what to do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=leave_with_parent, daemon=True).start()
+    follow_parent()
     if visible is not None:
         os.environ[_VISIBLE] = visible
     settle()
@@ -134,14 +132,6 @@ def settle() -> None:
 
     torch.set_num_threads(1)
     keep_memory()
-
-
-def leave_with_parent() -> None:
-    """End this process when its parent is gone: a killed parent can tell nobody."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def portable(error: Exception) -> Exception:

@@ -1,10 +1,16 @@
-"""How a command is stopped: Ctrl-C and SIGTERM end it the same way, at once and once."""
+"""How a command is stopped: Ctrl-C and SIGTERM end it the same way, at once and once.
+
+Its processes leave signals to it, and end when it does.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from threading import Thread
 from types import FrameType
 from typing import NoReturn
 
@@ -44,3 +50,19 @@ def stoppable() -> Iterator[None]:
     finally:
         for each, handler in earlier.items():
             signal.signal(each, handler)
+
+
+def follow_parent() -> None:
+    """In a process of a command: leave Ctrl-C to the command, and end when it is gone.
+
+    Ctrl-C reaches every process of a terminal, and one that was killed can tell nobody.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        # Also in the middle of something that heeds no exception.
+        os._exit(1)

@@ -346,9 +346,9 @@ def outcome(study: optuna.Study, task: Final) -> Measured | None:
 
 def _ground(order: Order) -> Ground:
     if order.device == "cpu":
-        import torch
+        from bench.processes import settle
 
-        torch.set_num_threads(1)
+        settle()
     for plugin in order.plugins:
         registry.load_plugin(plugin)
     return Ground(order.plan.base, order.folder, order.device)

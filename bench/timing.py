@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field
 
 from bench.contracts import FOREIGN_ERRORS, BadInput, Fitted, Window
 from bench.folding import folded, plain
+from bench.stopping import follow_parent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -260,9 +259,7 @@ class _Process:
 
 def _serve(connection: Connection, threads: int, plugins: tuple[Path, ...]) -> None:
     """In a new process: do what is asked for, until nobody is there to ask."""
-    # Ctrl-C reaches every process of a terminal; the parent alone decides what to do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_leave_with_parent, daemon=True).start()
+    follow_parent()
     # Numeric libraries read these when they are loaded, which is below.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -279,10 +276,3 @@ def _serve(connection: Connection, threads: int, plugins: tuple[Path, ...]) -> N
         except EOFError:
             return
         connection.send(getattr(stand, what)(*given))
-
-
-def _leave_with_parent() -> None:
-    """End this process when its parent is gone, also in the middle of compiling something."""
-    if (parent := parent_process()) is not None:
-        parent.join()
-        os._exit(1)

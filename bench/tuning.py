@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import optuna
@@ -30,9 +28,9 @@ from bench.data.clips import Dataset
 from bench.files import sweep
 from bench.metrics import COSTS, LEADING, metric_info
 from bench.plan import budget_named, check_task, plan
-from bench.processes import leave_with_parent
 from bench.protocols import metrics_of
 from bench.results import Cell, check_writable
+from bench.stopping import follow_parent
 from bench.storages import masked, open_storage, usual
 from bench.studies import Final, Order
 from bench.tracking import Tracker
@@ -341,6 +339,5 @@ def _apart(
 
 def _alone(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """The work of a process: it ends with its parent, which alone hears Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=leave_with_parent, daemon=True).start()
+    follow_parent()
     target(*arguments)
