@@ -16,6 +16,8 @@ _PAUSE = 0.005
 class Watch:
     """Looks every few milliseconds; after the block, the largest numbers of bytes seen.
 
+    What is taken and given back between two looks is missed, as on a machine that is busy.
+
     resident: all pages in memory, those of mapped files too; private: those of no file. Where the
     system does not tell them apart, both are the process's peak so far.
     """

@@ -1,5 +1,6 @@
 """Prepared data of any size, memory that is seen, slopes, and figures that stay small."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,10 @@ def test_memory_that_is_taken_and_given_back_is_seen() -> None:
     _, before = usage()
     with Watch() as watch:
         taken = np.ones(64 * MIB, np.uint8)
+        # A busy machine may let the watch look late.
+        until = time.monotonic() + 30
+        while watch.private - before < 32 * MIB and time.monotonic() < until:
+            time.sleep(0.001)
         del taken
     assert watch.private - before > 32 * MIB
 
