@@ -1,7 +1,9 @@
 """Parts that STSGCN and STGAGCN share: mixing over frames and joints, its layer, the time CNN.
 
 Module and parameter names are those of the published weights (spec 4.1). Axes: N clips,
-C channels, T frames of history, F frames of future, V joints.
+C channels, T frames of history, F frames of future, V joints. Graph layers have them in the order
+T, V, N, C: what they do over frames, joints or channels are then a few large products, for which
+nothing is copied.
 """
 
 from __future__ import annotations
@@ -19,12 +21,26 @@ from bench.contracts import Span
 from methods.layers import Dropout
 
 
-def mixing_matrix(time: Tensor, joints: Tensor) -> Tensor:
-    """Mixing over frames, then over joints, as one matrix (..., T*V, T*V) for rows of T*V values.
+def mixed(x: Tensor, time: Tensor, joints: Tensor) -> Tensor:
+    """Mix the frames of every joint, then the joints of every frame (spec 4.1).
 
-    time: (..., V, T, T), from frame to frame of each joint; joints: (..., T, V, V), from joint to
-    joint in each frame. One large product is faster than many small ones, though it counts more
-    operations.
+    x: (T, V, N, C), as is what is returned; time: (V, T, T), from frame to frame of each joint;
+    joints: (T, V, V), from joint to joint in each frame; both the same for all clips, or
+    (N, V, T, T) and (N, T, V, V).
+    """
+    if time.ndim == 4:
+        matrix = mixing_matrix(time, joints)
+        clips = torch.bmm(matrix.mT, x.flatten(0, 1).transpose(0, 1))
+        return clips.transpose(0, 1).reshape(x.shape)
+    rows = torch.bmm(time.mT, x.flatten(2).transpose(0, 1))
+    return torch.bmm(joints.mT, rows.transpose(0, 1)).view(x.shape)
+
+
+def mixing_matrix(time: Tensor, joints: Tensor) -> Tensor:
+    """Mixing of each clip as one matrix (N, T*V, T*V) for rows of T*V values; see `mixed`.
+
+    One product for a clip is faster than one for each of its joints and frames, though it counts
+    more operations.
     """
     both = torch.einsum("...vtq,...qvw->...tvqw", time, joints)
     return both.flatten(-4, -3).flatten(-2)
@@ -43,16 +59,15 @@ class LearnedGraph(nn.Module):
         self.A = uniform(joints**-0.5, frames, joints, joints)
         self.T = uniform(frames**-0.5, joints, frames, frames)
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002
-        """The mixing matrix (T*V, T*V), the same for every input (N, C, T, V)."""
-        return mixing_matrix(self.T, self.A)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """What `mixed` mixes frames and joints by, the same for every input (T, V, N, C)."""
+        return self.T, self.A
 
 
 class GraphLayer(nn.Module):
     """Mix frames and joints, then channels; add the input, through a convolution where C changes.
 
-    graph: a module that turns the input (N, C, T, V) into its mixing matrix, (T*V, T*V) for all
-    or (N, T*V, T*V) for each.
+    graph: a module that turns the input (T, V, N, C) into what `mixed` mixes frames and joints by.
     """
 
     def __init__(self, graph: nn.Module, inner: int, outer: int, dropout: float) -> None:
@@ -68,22 +83,33 @@ class GraphLayer(nn.Module):
         self.prelu = nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, V) -> (N, C', T, V)."""
-        matrix = self.gcn(x)
+        """(T, V, N, C) -> (T, V, N, C')."""
+        time, joints = self.gcn(x)
+        convolve, norm, dropout = self.tcn
+        weight, bias = _weights_of(convolve)
         # Mixing commutes with the convolution, and fewer channels are less work. Only the bias
         # has to come last.
         if self.narrows:
-            convolve = cast(nn.Conv2d, self.tcn[0])
-            y = _mixed(functional.conv2d(x, convolve.weight), matrix)
-            y = self.tcn[1:](y + cast(Tensor, convolve.bias)[:, None, None])
+            y = mixed(functional.linear(x, weight), time, joints) + bias
         else:
-            y = self.tcn(_mixed(x, matrix))
-        out: Tensor = self.prelu(y + self.residual(x))
+            y = functional.linear(mixed(x, time, joints), weight, bias)
+        y = dropout(_normed(y, norm))
+        if isinstance(self.residual, nn.Sequential):
+            convolve, norm = self.residual
+            x = _normed(functional.linear(x, *_weights_of(convolve)), norm)
+        out: Tensor = self.prelu(y + x)
         return out
 
 
-def _mixed(x: Tensor, matrix: Tensor) -> Tensor:
-    return torch.matmul(x.flatten(2), matrix).view(x.shape)
+def _weights_of(convolve: nn.Module) -> tuple[Tensor, Tensor]:
+    """(C', C) and (C',) of a convolution over one place, which is the same for all places."""
+    return cast(Tensor, convolve.weight).flatten(1), cast(Tensor, convolve.bias)
+
+
+def _normed(x: Tensor, norm: nn.Module) -> Tensor:
+    """Batch norm over the last axis, which is what torch calls channels last."""
+    rows: Tensor = norm(x.flatten(0, -2).T.view(1, x.shape[-1], -1, 1))
+    return rows.squeeze((0, 3)).T.view(x.shape)
 
 
 class TimeLayer(nn.Module):
@@ -127,10 +153,10 @@ class GraphNetwork(nn.Module):
 
     def forward(self, history: Tensor) -> Tensor:
         """(N, D, T, V) -> (N, F, D, V)."""
-        x = history
+        x = history.permute(2, 3, 0, 1).contiguous()
         for layer in self.st_gcnns:
             x = layer(x)
-        x = x.transpose(1, 2)
+        x = x.permute(2, 0, 3, 1)
         for i, (layer, activation) in enumerate(zip(self.txcnns, self.prelus, strict=True)):
             y = activation(layer(x))
             x = y if i == 0 else y + x

@@ -42,7 +42,7 @@ GRAPH_SEARCH: Mapping[str, Tunable] = {
 class GraphPrediction(HorizonPrediction):
     """Prediction by a `GraphNetwork` for each horizon; subclasses say what its graphs are."""
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     def __init__(self, options: Any, span: Span) -> None:
         """BadInput for options out of range, and for horizons that do not end at the future."""
@@ -52,7 +52,7 @@ class GraphPrediction(HorizonPrediction):
     @staticmethod
     @abstractmethod
     def graph(options: Any, span: Span, channels: int) -> nn.Module:
-        """A new module (N, C, T, V) -> mixing matrix, see `GraphLayer`, for so many channels."""
+        """A new graph for a `GraphLayer` whose input has so many channels."""
 
     @classmethod
     def network(cls, options: Any, span: Span, horizon: int) -> GraphNetwork:

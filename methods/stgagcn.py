@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.contracts import Choice, Real, Search, Span
-from methods.graph_layers import mixing_matrix, uniform
+from methods.graph_layers import uniform
 from methods.graph_prediction import GRAPH_SEARCH, GraphOptions, GraphPrediction
 from methods.layers import check_positive, check_share
 from methods.searching import TRAINING
@@ -97,12 +97,12 @@ class GatedGraph(nn.Module):
         self.gating_layer4 = nn.Linear(width, width)
         self.gating_layer5 = nn.Linear(width, options.temporal_experts)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Each clip's mixing matrix (N, T*V, T*V) for its layer input (N, C, T, V)."""
-        flat = x.flatten(1)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What `mixed` mixes frames and joints of each clip by, for a layer's (T, V, N, C)."""
+        flat = x.permute(2, 3, 0, 1).flatten(1)
         spatial = self._shares(flat, self.gating_layer0, self.gating_layer1, self.gating_layer2)
         temporal = self._shares(flat, self.gating_layer3, self.gating_layer4, self.gating_layer5)
-        return mixing_matrix(
+        return (
             torch.einsum("nk,kvtq->nvtq", temporal, self.T),
             torch.einsum("nk,ktvw->ntvw", spatial, self.A),
         )

@@ -1,4 +1,6 @@
-"""Mixing as one matrix against its definition, and the layer against one without shortcuts."""
+"""Mixing against its definition, and the layer against one without shortcuts."""
+
+import copy
 
 import pytest
 import torch
@@ -12,25 +14,34 @@ from methods.graph_layers import (
     GraphNetwork,
     LearnedGraph,
     channels_of,
+    mixed,
     mixing_matrix,
     span_of,
 )
 
 
-def mixed(x: torch.Tensor, time: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
-    """The definition (spec 4.1): frames first, then joints."""
+def by_definition(x: torch.Tensor, time: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
+    """Frames first, then joints, of clips (N, C, T, V) (spec 4.1)."""
     over_time = torch.einsum("nctv,vtq->ncqv", x, time)
     return torch.einsum("nctv,tvw->nctw", over_time, joints)
 
 
+def turned(x: torch.Tensor) -> torch.Tensor:
+    """Clips (N, C, T, V) in the order of graph layers, (T, V, N, C)."""
+    return x.permute(2, 3, 0, 1).contiguous()
+
+
 @settings(deadline=None, max_examples=15)
 @given(frames=st.integers(1, 5), joints=st.integers(1, 4), seed=st.integers(0, 99))
-def test_the_matrix_mixes_frames_then_joints(frames: int, joints: int, seed: int) -> None:
+def test_frames_are_mixed_then_joints(frames: int, joints: int, seed: int) -> None:
     torch.manual_seed(seed)
     x = torch.randn(2, 3, frames, joints)
     time, across = torch.randn(joints, frames, frames), torch.randn(frames, joints, joints)
-    found = (x.flatten(2) @ mixing_matrix(time, across)).view(x.shape)
-    torch.testing.assert_close(found, mixed(x, time, across), rtol=1e-5, atol=1e-5)
+    expected = by_definition(x, time, across)
+    found = mixed(turned(x), time, across)
+    torch.testing.assert_close(found, turned(expected), rtol=1e-5, atol=1e-5)
+    as_matrix = (x.flatten(2) @ mixing_matrix(time, across)).view(x.shape)
+    torch.testing.assert_close(as_matrix, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_order_of_mixing_by_hand() -> None:
@@ -38,15 +49,19 @@ def test_the_order_of_mixing_by_hand() -> None:
     time = torch.stack([torch.tensor([[0.0, 0], [1, 1]]), torch.eye(2)])
     joints = torch.stack([torch.tensor([[1.0, 1], [0, 1]]), torch.eye(2)])
     x = torch.tensor([[1.0, 10], [2, 20]])  # frames by joints
-    found = (x.flatten() @ mixing_matrix(time, joints)).view(2, 2)
-    assert found.tolist() == [[2.0, 12.0], [2.0, 20.0]]
+    expected = [[2.0, 12.0], [2.0, 20.0]]
+    assert mixed(x[..., None, None], time, joints)[..., 0, 0].tolist() == expected
+    alone = mixed(x[..., None, None], time[None], joints[None])
+    assert alone[..., 0, 0].tolist() == expected
 
 
-def test_each_clip_may_have_a_matrix() -> None:
+def test_each_clip_may_be_mixed_in_its_own_way() -> None:
+    x = torch.randn(3, 2, 4, 5)  # frames, joints, clips, channels
     time, joints = torch.randn(4, 2, 3, 3), torch.randn(4, 3, 2, 2)
-    found = mixing_matrix(time, joints)
-    assert found.shape == (4, 6, 6)
-    torch.testing.assert_close(found[2], mixing_matrix(time[2], joints[2]))
+    found = mixed(x, time, joints)
+    for clip in range(4):
+        expected = mixed(x[:, :, clip : clip + 1], time[clip], joints[clip])
+        torch.testing.assert_close(found[:, :, clip : clip + 1], expected)
 
 
 @pytest.mark.parametrize(("inner", "outer"), [(2, 5), (5, 2), (4, 4)])
@@ -59,9 +74,12 @@ def test_a_layer_is_what_the_definition_says(inner: int, outer: int, training: b
             nn.init.uniform_(module.running_mean)
             nn.init.uniform_(module.running_var, 0.5, 2)
     x = torch.randn(6, inner, 3, 4)
-    plain = layer.tcn(mixed(x, layer.gcn.T, layer.gcn.A)) + layer.residual(x)
+    other = copy.deepcopy(layer)
+    plain = other.tcn(by_definition(x, layer.gcn.T, layer.gcn.A)) + other.residual(x)
     expected = torch.where(plain > 0, plain, 0.25 * plain)
-    torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer(turned(x)), turned(expected), rtol=1e-5, atol=1e-5)
+    # What batch norm keeps is the same too.
+    torch.testing.assert_close(dict(layer.named_buffers()), dict(other.named_buffers()))
 
 
 def test_sizes_are_read_from_weights() -> None:

@@ -7,7 +7,6 @@ import torch
 
 from bench.checks import Subject, Violation, check_batch, check_no_memory
 from bench.contracts import BadInput, Span
-from methods.graph_layers import mixing_matrix
 from methods.stgagcn import STGAGCN, GatedGraph
 
 SPAN = Span(history=4, future=3, joints=2, dims=3)
@@ -21,9 +20,9 @@ def test_gates_choose_among_the_experts() -> None:
             layer.weight.zero_()
             layer.bias.fill_(-100)
             layer.bias[expert] = 100
-        found = graph(torch.randn(5, 3, 4, 2))
-    expected = mixing_matrix(graph.T[2], graph.A[1])
-    torch.testing.assert_close(found, expected.expand(5, -1, -1))
+        time, joints = graph(torch.randn(4, 2, 5, 3))
+    torch.testing.assert_close(time, graph.T[2].expand(5, -1, -1, -1))
+    torch.testing.assert_close(joints, graph.A[1].expand(5, -1, -1, -1))
 
 
 def test_even_gates_give_the_mean_of_the_experts() -> None:
@@ -32,8 +31,9 @@ def test_even_gates_give_the_mean_of_the_experts() -> None:
         for layer in (graph.gating_layer2, graph.gating_layer5):
             layer.weight.zero_()
             layer.bias.zero_()
-        found = graph(torch.randn(1, 3, 4, 2))
-    torch.testing.assert_close(found[0], mixing_matrix(graph.T.mean(0), graph.A.mean(0)))
+        time, joints = graph(torch.randn(4, 2, 1, 3))
+    torch.testing.assert_close(time[0], graph.T.mean(0))
+    torch.testing.assert_close(joints[0], graph.A.mean(0))
 
 
 def test_gates_drop_in_evaluation_only_when_told() -> None:
