@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import BinaryIO
 
 from bench.contracts import BadInput
 
-# NAME.ENDING.PROCESS.tmp, as `write_whole` calls what it has not finished.
-_TEMPORARY = re.compile(r".+\.[a-z]+\.\d+\.tmp")
+# NAME.ENDING.RANDOM.tmp, as `write_whole` calls what it has not finished.
+_TEMPORARY = re.compile(r".+\.[a-z]+\.[0-9a-f]{16}\.tmp")
 _UNSAFE = re.compile(r"\A\.|[^A-Za-z0-9_.,+=@-]")
 
 
@@ -31,7 +32,8 @@ def write_whole(path: Path, content: str | bytes, *, what: str, hint: str) -> No
     cannot be written, and then nothing is left behind.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
+    # Two machines on one folder may have processes of one number.
+    temporary = path.with_suffix(f"{path.suffix}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

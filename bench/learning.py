@@ -62,29 +62,42 @@ def methods_ready(
 
 
 def _taught(
-    pupils: Sequence[_Pupil],
+    pupils: list[_Pupil],
     dataset: Dataset,
     tell: Tell,
     here: Here,
     warn: Callable[[str], None],
 ) -> list[Ready | BaseException]:
-    """Those that have to learn, when they have."""
+    """Those that have to learn, when they have; together first, and alone where that fails."""
     if not pupils:
         return []
     try:
         outcomes = _outcomes(pupils, dataset, tell)
     except FAILURES as error:
-        return [error for _ in pupils]
-    where = here()
-    if len(pupils) > 1:
-        # They share the time.
-        where["trained at once"] = len(pupils)
+        if len(pupils) == 1:
+            return [error]
+        warn(f"{len(pupils)} trainings at once failed, one after another now: {_line(error)}")
+    else:
+        where = here()
+        if len(pupils) > 1:
+            # They share the time.
+            where["trained at once"] = len(pupils)
+        return [
+            pupil.done(outcome, where, warn)
+            for pupil, outcome in zip(pupils, outcomes, strict=True)
+        ]
+    # What failed together is let go first: it may have been too much for the memory.
+    jobs = [pupil.job for pupil in pupils]
+    pupils.clear()
     return [
-        outcome
-        if isinstance(outcome, Diverged)
-        else pupil.done({**outcome, "learned": where}, warn)
-        for pupil, outcome in zip(pupils, outcomes, strict=True)
+        ready
+        for job in jobs
+        for ready in _taught([_Pupil(job, dataset)], dataset, tell, here, warn)
     ]
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def _outcomes(
@@ -190,8 +203,20 @@ class _Pupil:
             self.unfinished,
         )
 
-    def done(self, about: dict[str, Any], warn: Callable[[str], None]) -> Ready:
-        """Keep what was learned."""
+    def done(
+        self,
+        outcome: dict[str, Any] | Diverged,
+        where: dict[str, Any],
+        warn: Callable[[str], None],
+    ) -> Ready | Diverged:
+        """Keep what was learned, and nothing of what went wrong.
+
+        outcome: see `_outcomes`; where: it was computed.
+        """
+        if isinstance(outcome, Diverged):
+            self.unfinished.drop()
+            return outcome
+        about = {**outcome, "learned": where}
         try:
             self.weights.save(self.cell, self.method.state_dict(), about)
         except BadInput as error:

@@ -111,9 +111,7 @@ def seats(workers: int, tasks: Sequence[bool], devices: Sequence[str]) -> list[P
 def _serve(pipe: Connection, visible: str | None) -> None:
     """What a process does: one item after another, until the pipe ends."""
     follow_parent()
-    if visible is not None:
-        os.environ[_VISIBLE] = visible
-    settle()
+    settle(visible)
     while True:
         try:
             work, item = pipe.recv()
@@ -126,8 +124,13 @@ def _serve(pipe: Connection, visible: str | None) -> None:
         pipe.send(outcome)
 
 
-def settle() -> None:
-    """What a process that computes cells begins with: one thread, and memory that it keeps."""
+def settle(visible: str | None = None) -> None:
+    """What a process that computes begins with: one thread, memory that it keeps, and its GPU.
+
+    visible: the one GPU it sees, as CUDA_VISIBLE_DEVICES names it.
+    """
+    if visible is not None:
+        os.environ[_VISIBLE] = visible
     import torch
 
     torch.set_num_threads(1)

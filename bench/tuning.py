@@ -19,7 +19,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from bench import outcomes, registry, spaces, studies, tuned
+from bench import outcomes, processes, registry, spaces, studies, tuned
 from bench.commands import device_named
 from bench.config import Column, Row, TableConfig, dataset_config
 from bench.contracts import BadInput
@@ -268,10 +268,16 @@ def _work(
     _apart(
         lambda: studies.lacks(study, order),
         lambda _number: (studies.work, (order,)),
-        workers,
+        _seats(order, workers),
         look,
         study,
     )
+
+
+def _seats(order: Order, workers: int) -> list[str | None]:
+    """The GPU that each worker sees, as many on each as on any other; None on the CPU."""
+    devices = processes.gpus() if order.device != "cpu" else ()
+    return [devices[number % len(devices)] if devices else None for number in range(workers)]
 
 
 def _finals_apart(
@@ -288,7 +294,7 @@ def _finals_apart(
     _apart(
         lambda: any(task.key not in study.user_attrs for task in tasks),
         lambda number: (studies.finals, (order, tuple(tasks[number::workers]))),
-        workers,
+        _seats(order, workers),
         look,
         study,
     )
@@ -297,33 +303,34 @@ def _finals_apart(
 def _apart(
     missing: Callable[[], bool],
     share: Callable[[int], tuple[Callable[..., None], tuple[Any, ...]]],
-    workers: int,
+    seats: Sequence[str | None],
     look: Callable[[], None],
     study: optuna.Study,
 ) -> None:
-    """Processes until nothing is missing; those that were killed are replaced.
+    """A process for each seat until nothing is missing; those that were killed are replaced.
 
-    BadInput when workers ended without anything more done.
+    seats: the GPU that the process sees, None on the CPU. BadInput when workers ended without
+    anything more done.
     """
     context = get_context("spawn")
     # Read by the numeric libraries when a worker loads them; without effect in this process.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     while missing():
         before = len(studies.finished(study)) + len(study.user_attrs)
-        processes = []
-        for number in range(workers):
-            target, arguments = share(number)
-            processes.append(context.Process(target=_alone, args=(target, arguments), daemon=True))
+        running = [
+            context.Process(target=_alone, args=(seat, *share(number)), daemon=True)
+            for number, seat in enumerate(seats)
+        ]
         try:
-            for process in processes:
+            for process in running:
                 process.start()
-            while any(process.is_alive() for process in processes):
-                processes[0].join(_LOOK)
-                if not processes[0].is_alive():
+            while any(process.is_alive() for process in running):
+                running[0].join(_LOOK)
+                if not running[0].is_alive():
                     time.sleep(_LOOK / 10)
                 look()
         finally:
-            for process in processes:
+            for process in running:
                 process.kill()
                 process.join()
         look()
@@ -332,12 +339,13 @@ def _apart(
         if after == before and missing():
             raise BadInput(
                 "the workers ended without doing anything",
-                found=f"exit codes {sorted({process.exitcode for process in processes}, key=str)}",
+                found=f"exit codes {sorted({process.exitcode for process in running}, key=str)}",
                 hint="try one: -j 1",
             )
 
 
-def _alone(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _alone(visible: str | None, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """The work of a process: it ends with its parent, which alone hears Ctrl-C."""
     follow_parent()
+    processes.settle(visible)
     target(*arguments)

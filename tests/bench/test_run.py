@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import config, plan, registry, run, tasks
+from bench import config, learning, plan, registry, run, tasks
 from bench.data import store
 from bench.data.clips import Clip, Dataset
 from bench.data.skeletons import BODY_14
@@ -326,6 +326,32 @@ def test_in_a_bundle_what_fails_fails_alone(job):
     results = run.compute_bundle((good, replace(bad, cells=(cell,))), lambda *_: None)
     assert [result.status for result in results] == ["done", "failed"]
     assert "the loss is" in results[1].error
+
+
+def test_what_is_too_much_at_once_is_trained_one_by_one(job, tmp_path, monkeypatch):
+    alone = [computed(one) for one in seeds(job, 2, out=tmp_path / "alone")]
+    together = learning.train_together
+
+    def full(runs, *given, **settings):
+        if len(runs) > 1:
+            together([replace(run, keeper=None) for run in runs], *given, **settings)
+            raise torch.OutOfMemoryError("no room\nfor all")
+        return together(runs, *given, **settings)
+
+    monkeypatch.setattr(learning, "train_together", full)
+    results = run.compute_bundle(seeds(job, 2, out=tmp_path / "bundle"), lambda *_: None)
+    assert [result.metrics for result in results] == [result.metrics for result in alone]
+    said = "2 trainings at once failed, one after another now: OutOfMemoryError: no room"
+    for result in results:
+        assert result.provenance["warnings"] == [said]
+        assert "trained at once" not in result.provenance["training"]
+
+
+def test_nothing_is_kept_of_a_training_that_diverged(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.training._KEEP_SECONDS", -1.0)
+    task = job("broken", options={"how": "nan"}, out=tmp_path, limits={"validations": 1})
+    assert "Diverged" in computed(task).error
+    assert not list((tmp_path / "unfinished").iterdir())
 
 
 def test_an_interrupted_training_goes_on(job, tmp_path, monkeypatch):

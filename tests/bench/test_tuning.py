@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -298,7 +299,7 @@ def test_what_is_not_told_by_a_worker_of_another_machine_stays(ask, tmp_path):
 
 def test_what_killed_writers_left_is_cleared_away(ask, tmp_path):
     done = ask(trials=1)
-    left = [path.with_name(f"{path.name}.4711.tmp") for path in done.files]
+    left = [path.with_name(f"{path.name}.00c0ffee00c0ffee.tmp") for path in done.files]
     for path in left:
         path.write_text("half")
     ask(trials=1)
@@ -548,6 +549,16 @@ def test_several_workers_share_a_study(ask):
     assert record["lost"] == 0
     assert all(math.isfinite(trial["values"]["mpjpe"]) for trial in record["trials"])
     assert len(record["finals"]) == 2 * len({final["label"] for final in record["finals"]})
+
+
+def test_each_worker_sees_one_gpu(monkeypatch):
+    monkeypatch.setattr(tuning.processes, "gpus", lambda: ("2", "5"))
+    assert tuning._seats(SimpleNamespace(device="cuda:0"), 3) == ["2", "5", "2"]
+    assert tuning._seats(SimpleNamespace(device="cpu"), 2) == [None, None]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    seen = []
+    tuning._alone("5", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]), ())
+    assert seen == ["5"]
 
 
 @pytest.mark.slow

@@ -300,7 +300,7 @@ def test_damaged_weights_are_said_and_learned_again(here, tmp_path):
 def test_what_killed_writers_left_is_cleared_away(here, tmp_path):
     out = tmp_path / "out"
     assert here(out)[0] == 0
-    left = out / "results" / "some.json.4711.tmp"
+    left = out / "results" / "some.json.00c0ffee00c0ffee.tmp"
     left.write_text("half")
     mine = out / "notes.tmp"
     mine.write_text("a user's")
