@@ -75,41 +75,37 @@ class GraphLayer(nn.Module):
         self.gcn = graph
         self.narrows = outer < inner
         self.tcn = nn.Sequential(
-            nn.Conv2d(inner, outer, 1), nn.BatchNorm2d(outer), Dropout(dropout)
+            nn.Conv2d(inner, outer, 1), nn.BatchNorm1d(outer), Dropout(dropout)
         )
         self.residual: nn.Module = nn.Identity()
         if inner != outer:
-            self.residual = nn.Sequential(nn.Conv2d(inner, outer, 1), nn.BatchNorm2d(outer))
+            self.residual = nn.Sequential(nn.Conv2d(inner, outer, 1), nn.BatchNorm1d(outer))
         self.prelu = nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, V, N, C) -> (T, V, N, C')."""
         time, joints = self.gcn(x)
         convolve, norm, dropout = self.tcn
-        weight, bias = _weights_of(convolve)
         # Mixing commutes with the convolution, and fewer channels are less work. Only the bias
         # has to come last.
         if self.narrows:
-            y = mixed(functional.linear(x, weight), time, joints) + bias
+            y = mixed(_convolved(x, convolve, bias=False), time, joints)
+            y = y.flatten(0, 2) + cast(Tensor, convolve.bias)
         else:
-            y = functional.linear(mixed(x, time, joints), weight, bias)
-        y = dropout(_normed(y, norm))
+            y = _convolved(mixed(x, time, joints).flatten(0, 2), convolve)
+        # From here on as rows of channels, which is what a compiler fuses.
+        rows = x.flatten(0, 2)
         if isinstance(self.residual, nn.Sequential):
-            convolve, norm = self.residual
-            x = _normed(functional.linear(x, *_weights_of(convolve)), norm)
-        out: Tensor = self.prelu(y + x)
-        return out
+            convolve, norm_of_input = self.residual
+            rows = norm_of_input(_convolved(rows, convolve))
+        out: Tensor = self.prelu(dropout(norm(y)) + rows)
+        return out.view(*x.shape[:3], -1)
 
 
-def _weights_of(convolve: nn.Module) -> tuple[Tensor, Tensor]:
-    """(C', C) and (C',) of a convolution over one place, which is the same for all places."""
-    return cast(Tensor, convolve.weight).flatten(1), cast(Tensor, convolve.bias)
-
-
-def _normed(x: Tensor, norm: nn.Module) -> Tensor:
-    """Batch norm over the last axis, which is what torch calls channels last."""
-    rows: Tensor = norm(x.flatten(0, -2).T.view(1, x.shape[-1], -1, 1))
-    return rows.squeeze((0, 3)).T.view(x.shape)
+def _convolved(x: Tensor, convolve: nn.Module, *, bias: bool = True) -> Tensor:
+    """(..., C) -> (..., C') by a convolution over one place, with or without its bias."""
+    weight, offset = cast(Tensor, convolve.weight), cast(Tensor, convolve.bias)
+    return functional.linear(x, weight.flatten(1), offset if bias else None)
 
 
 class TimeLayer(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -139,12 +139,35 @@ class Dropout(nn.Module):
         if not self.training or not self.share:
             return x
         words = random_words(self, x.numel(), x.device).view(x.shape)
-        kept = torch.where(words >= self.least, self.scale, 0.0)
+        at_least = _at_least if torch.compiler.is_compiling() and not x.is_cuda else torch.ge
+        kept = torch.where(at_least(words, self.least), self.scale, 0.0)
         return x * kept.to(x.dtype)
 
     def extra_repr(self) -> str:
         """The share, as torch prints it."""
         return f"{self.share}"
+
+
+@torch.library.custom_op("methods::at_least", mutates_args=())
+def _at_least(words: Tensor, least: int) -> Tensor:
+    """Compare int16 words in a pass of its own.
+
+    torch.compile has no vectors of them on a CPU: what it fuses with this would be computed one
+    value after another.
+    """
+    return words >= least
+
+
+@_at_least.register_fake
+def _(words: Tensor, least: int) -> Tensor:  # noqa: ARG001
+    return torch.empty_like(words, dtype=torch.bool)
+
+
+@_at_least.register_vmap
+def _(
+    _: Any, dims: tuple[int | None, None], words: Tensor, least: int
+) -> tuple[Tensor, int | None]:
+    return _at_least(words, least), dims[0]
 
 
 def random_words(module: Noisy, count: int, device: torch.device) -> Tensor:

@@ -460,7 +460,9 @@ def described(layer: GraphLayer, x: Tensor) -> Tensor:
     x = x.permute(2, 3, 0, 1)
     x_mixed = torch.einsum("nctv,vtq->ncqv", x, graph.T)
     x_mixed = torch.einsum("nctv,tvw->nctw", x_mixed, graph.A)
-    mixed: Tensor = layer.prelu(layer.tcn(x_mixed) + layer.residual(x))
+    # What follows the convolutions has no products.
+    (convolve, *_), (other, _) = layer.tcn, layer.residual
+    mixed: Tensor = convolve(x_mixed) + other(x)
     return mixed.permute(2, 3, 0, 1)
 
 
