@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from threading import Lock
@@ -20,6 +20,7 @@ from bench.seats import Died, Work
 from bench.stopping import follow_parent
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_WARNINGS = "PYTHONWARNINGS"
 _starting = Lock()
 
 
@@ -70,6 +71,7 @@ class ProcessSeat:
                 raise EOFError
             # Read by the numeric libraries when they are loaded; without effect in this process.
             os.environ.setdefault("OMP_NUM_THREADS", "1")
+            _hush_tracker()
             self._pipe, theirs = context.Pipe()
             self._process = context.Process(target=_serve, args=(theirs, self._visible))
             self._process.start()
@@ -84,6 +86,21 @@ class ProcessSeat:
         if process is not None:
             process.kill()
             process.join()
+
+
+def _hush_tracker() -> None:
+    """Start the process that clears away what killed processes leave, which need not say so.
+
+    Processes are killed when all is done, and some libraries have a semaphore then.
+    """
+    before = os.environ.get(_WARNINGS)
+    os.environ[_WARNINGS] = ",".join(filter(None, [before, "ignore:resource_tracker"]))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ[_WARNINGS]
+        if before is not None:
+            os.environ[_WARNINGS] = before
 
 
 def gpus() -> tuple[str, ...]:

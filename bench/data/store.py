@@ -218,7 +218,10 @@ def _open(file: Path) -> Array:
     """A memory-mapped array."""
     # Copy on write: never changed, but torch wants memory that could be.
     # Not np.load: that would take archives and pickles, and answers an empty file otherwise.
-    return np.lib.format.open_memmap(file, mode="c")
+    mapped = np.lib.format.open_memmap(file, mode="c")
+    # A slice of a memmap is an object with attributes, and ten thousand of them are slow to make.
+    plain: Array = mapped.view(np.ndarray)
+    return plain
 
 
 def _clips(folder: Path, split: Split, meta: _Meta, shape: tuple[int, int]) -> tuple[Clip, ...]:

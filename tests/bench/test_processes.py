@@ -1,6 +1,8 @@
 """Processes as seats: which there are, what they see, and what comes back from them."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -59,3 +61,31 @@ def test_an_error_travels_as_itself_or_as_its_words():
     assert str(portable(BadInput("bad", file="a", hint="b"))) == "a: bad; b"
     found = portable(Local("words"))
     assert (type(found), str(found)) == (RuntimeError, "Local: words")
+
+
+ENDS_WITH_A_SEMAPHORE = """
+import multiprocessing, os
+from bench.processes import ProcessSeat
+
+def work(item, tell):
+    globals()["kept"] = multiprocessing.get_context("spawn").RLock()
+    return os.environ.get("PYTHONWARNINGS")
+
+if __name__ == "__main__":
+    seat = ProcessSeat()
+    print(seat.run(work, 0, lambda *_: None), os.environ.get("PYTHONWARNINGS"))
+    seat.kill()
+"""
+
+
+@pytest.mark.parametrize("set_before", [None, "error::RuntimeWarning"])
+def test_nothing_is_said_of_what_a_killed_process_leaves(tmp_path, set_before):
+    script = tmp_path / "script.py"
+    script.write_text(ENDS_WITH_A_SEMAPHORE)
+    rest = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    environment = rest | ({"PYTHONWARNINGS": set_before} if set_before else {})
+    ended = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.split() == [str(set_before)] * 2

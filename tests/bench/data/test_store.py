@@ -181,7 +181,7 @@ def test_bodies_are_saved_with_their_shapes_and_model(tmp_path, small_body):
         for one, other in zip(saved.clips[split], loaded.clips[split], strict=True):
             np.testing.assert_array_equal(one.detected_shape, other.detected_shape)
             np.testing.assert_array_equal(one.truth_shape, other.truth_shape)
-            assert isinstance(other.truth_shape.base, np.memmap)
+            assert isinstance(file_of(other.truth_shape), np.memmap)
     assert loaded.body.digest == small_body.digest
     assert loaded.body.parents == small_body.parents
     assert store.fingerprint(listed(loaded), loaded.body) == saved.fingerprint
@@ -241,12 +241,21 @@ def test_a_split_may_be_empty(tmp_path):
     np.testing.assert_array_equal(loaded.clips["test"][2].truth, saved.clips["test"][2].truth)
 
 
+def file_of(view):
+    """The array that a view of a view is of."""
+    while isinstance(view.base, np.ndarray):
+        view = view.base
+    return view
+
+
 def test_arrays_are_views_of_the_file_and_never_write_to_it(folder):
     before = (folder / "test_truth.npy").read_bytes()
     clips = store.load(folder).clips["test"]
     for clip in clips:
-        assert isinstance(clip.truth.base, np.memmap)
-        assert clip.truth.base is clips[0].truth.base
+        assert isinstance(file_of(clip.truth), np.memmap)
+        assert file_of(clip.truth) is file_of(clips[0].truth)
+        # A slice of a memmap is slow to make, and there may be many.
+        assert type(clip.truth) is np.ndarray
     clips[0].truth[:] = 7
     assert (folder / "test_truth.npy").read_bytes() == before
 
