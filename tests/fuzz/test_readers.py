@@ -44,7 +44,7 @@ def test_a_reader_that_fails_is_told(tmp_path) -> None:
 
 
 def test_a_crash_and_a_hang_are_told_and_the_rest_goes_on(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("fuzz.running.SECONDS", 0.3)
+    monkeypatch.setattr("fuzz.running.SECONDS", 1.5)
     seen = []
 
     def crashes(file):
