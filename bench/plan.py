@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench import registry, tuned
 from bench.config import (
     Budget,
     Column,
+    Preset,
     Row,
     Selection,
     TableConfig,
@@ -126,25 +128,14 @@ def plan(
     Two places may hold the same cell. BadInput for options a method does not have, and for a test
     clip that is too short for the protocol.
     """
-    limits = budget_named(budget)
+    terms = _Terms(config, budget, seeds, selection, training, found)
     return [
         Planned(row_number, column_number, cell)
         for row_number, row in enumerate(config.rows)
         if row.dataset in datasets
         for column_number, column in enumerate(config.columns)
         if not column.quoted
-        for cell in _cells(
-            config,
-            row,
-            column,
-            datasets[row.dataset],
-            budget,
-            limits,
-            seeds,
-            selection,
-            training,
-            found,
-        )
+        for cell in terms.cells(row, column, datasets[row.dataset])
     ]
 
 
@@ -160,78 +151,96 @@ def preset_name(column: Column, budget: str) -> str:
     return name
 
 
-def _cells(
-    config: TableConfig,
-    row: Row,
-    column: Column,
-    dataset: Dataset,
-    budget: str,
-    limits: Budget,
-    seeds: int | None,
-    selection: Selection,
-    override: Mapping[str, Any],
-    found: tuned.Found,
-) -> list[Cell]:
-    method = column.method
-    cls = registry.method_class(method)
-    name = preset_name(column, budget)
-    preset = method_config(method).presets[name].on(dataset.name)
-    better = tuned.of(found, column, dataset.name)
-    if better is not None:
-        name, preset = tuned.PRESET, better.on(preset)
-    used = protocol(config.protocol_of(row))
-    trained = registry.kind(method) == "trainable" and not column.weights
-    training = None
-    if trained:
-        shorter = limits.standin if dataset.standin else {}
-        own = getattr(cls, "training_defaults", {})
-        merged = {**own, **preset.training, **limits.training}
-        training = parse({**merged, **shorter, **override}, Training, f"training of {method}")
+@dataclass(frozen=True)
+class _Terms:
+    """What holds for every cell of a plan; the fields are `plan`'s."""
+
+    config: TableConfig
+    budget: str
+    seeds: int | None
+    selection: Selection
+    training: Mapping[str, Any]
+    found: tuned.Found
+
+    @property
+    def limits(self) -> Budget:
+        return budget_named(self.budget)
+
+    def cells(self, row: Row, column: Column, dataset: Dataset) -> list[Cell]:
+        """One cell for each seed."""
+        method = column.method
+        name, preset = self._preset(column, dataset)
+        trained = registry.kind(method) == "trainable" and not column.weights
+        training = self._training(method, name, preset, dataset) if trained else None
+        used = protocol(self.config.protocol_of(row))
+        geometry = self._geometry(used.task, row, column, preset)
+        setting = SETTINGS[used.task]
+        setting.check(dataset, used, setting.geometry(dataset, geometry))
+        options = column.options if column.weights else preset.options
+        return [
+            Cell(
+                dataset=dataset.name,
+                fingerprint=dataset.fingerprint,
+                method=method,
+                preset="published" if column.weights else name,
+                revision=registry.method_class(method).revision,
+                options=registry.resolve_options(method, {**options, **column.options}),
+                training=training.said if training else None,
+                geometry=geometry,
+                protocol=used.name,
+                budget=self.budget,
+                limits=self._limits(method, trained),
+                selection=self.selection if trained else "last",
+                seed=seed,
+                weights=column.weights,
+            )
+            for seed in range((self.seeds or self.limits.seeds) if trained else 1)
+        ]
+
+    def _preset(self, column: Column, dataset: Dataset) -> tuple[str, Preset]:
+        """The preset a column takes on a dataset, and its name."""
+        name = preset_name(column, self.budget)
+        preset = method_config(column.method).presets[name].on(dataset.name)
+        better = tuned.of(self.found, column, dataset.name)
+        return (name, preset) if better is None else (tuned.PRESET, better.on(preset))
+
+    def _training(self, method: str, name: str, preset: Preset, dataset: Dataset) -> Training:
+        """The method's, the preset's, the budget's, `plan`'s: each overrides those before it."""
+        own = getattr(registry.method_class(method), "training_defaults", {})
+        shorter = self.limits.standin if dataset.standin else {}
+        merged = {**own, **preset.training, **self.limits.training, **shorter, **self.training}
+        training = parse(merged, Training, f"training of {method}")
         if training.epochs is None and training.windows is None:
             raise BadInput(
                 f"the preset '{name}' of {method} does not say how long to train",
                 hint="take --budget quick, or a preset with epochs",
             )
-    about = dataset_config(dataset.name)
-    if used.task == "recovery":
-        intervals = row.intervals or preset.intervals or about.intervals
-        geometry = {"interval": config.interval_of(row), "intervals": intervals}
-    else:
-        geometry = {
+        return training
+
+    def _geometry(self, task: Task, row: Row, column: Column, preset: Preset) -> dict[str, int]:
+        """Of a window, or of history and future."""
+        about = dataset_config(row.dataset)
+        if task == "recovery":
+            intervals = row.intervals or preset.intervals or about.intervals
+            return {"interval": self.config.interval_of(row), "intervals": intervals}
+        return {
             "history": preset.history or about.history,
             "future": preset.future or about.future,
             **column.geometry,
         }
-    setting = SETTINGS[used.task]
-    setting.check(dataset, used, setting.geometry(dataset, geometry))
-    said: dict[str, Any] = {"test_clips": limits.test_clips}
-    if trained:
-        said |= {
-            "validations": limits.validations,
-            "validation_windows": limits.validation_windows,
-        }
-    if registry.kind(method) == "fitted":
-        said["fit_windows"] = limits.fit_windows
-    options = column.options if column.weights else preset.options
-    return [
-        Cell(
-            dataset=dataset.name,
-            fingerprint=dataset.fingerprint,
-            method=method,
-            preset="published" if column.weights else name,
-            revision=cls.revision,
-            options=registry.resolve_options(method, {**options, **column.options}),
-            training=training.said if training else None,
-            geometry=geometry,
-            protocol=used.name,
-            budget=budget,
-            limits=said,
-            selection=selection if trained else "last",
-            seed=seed,
-            weights=column.weights,
-        )
-        for seed in range((seeds or limits.seeds) if trained else 1)
-    ]
+
+    def _limits(self, method: str, trained: bool) -> dict[str, Any]:
+        """What the budget bounds that this method does."""
+        limits = self.limits
+        said: dict[str, Any] = {"test_clips": limits.test_clips}
+        if trained:
+            said |= {
+                "validations": limits.validations,
+                "validation_windows": limits.validation_windows,
+            }
+        if registry.kind(method) == "fitted":
+            said["fit_windows"] = limits.fit_windows
+        return said
 
 
 def _column(config: TableConfig, name: str) -> Column:
