@@ -164,9 +164,9 @@ class Cluster:
             time.sleep(_LOOK)
         return "cuda:0" if any(_has_gpu(about) for about in there.values()) else "cpu"
 
-    def seats(self, tell: Tell) -> Seats:
-        """Its workers as seats, those that come later included."""
-        return _Workers(self, tell)
+    def seats(self, tell: Tell, claim: Callable[[Any], Any]) -> Seats:
+        """Its workers as seats, those that come later included; tell, claim: as in `Seats`."""
+        return _Workers(self, tell, claim)
 
 
 def _has_gpu(about: Mapping[str, Any]) -> bool:
@@ -177,8 +177,8 @@ def _has_gpu(about: Mapping[str, Any]) -> bool:
 class _Workers(Seats):
     """Seats that come and go with the workers of a cluster."""
 
-    def __init__(self, cluster: Cluster, tell: Tell) -> None:
-        super().__init__((), tell)
+    def __init__(self, cluster: Cluster, tell: Tell, claim: Callable[[Any], Any]) -> None:
+        super().__init__((), tell, claim)
         self.cluster = cluster
         self.agreed = cluster.agreed or of_code()
         self.topic = f"bench-{secrets.token_hex(8)}"

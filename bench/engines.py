@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench import agreement
 from bench.results import Result
 from bench.run import Job, Tell, bundles, compute_bundle
-from bench.seats import LOST, Lost, Seats, Task, Work
+from bench.seats import LEFT, LOST, Left, Lost, Seats, Task, Work
 
 if TYPE_CHECKING:
     from bench.cluster import Cluster
@@ -23,14 +23,19 @@ _Item = TypeVar("_Item")
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, workers: int | Cluster, tell: Tell
+    jobs: Sequence[Job],
+    *,
+    workers: int | Cluster,
+    tell: Tell,
+    claim: Callable[[Job], Job | None] = lambda job: job,
 ) -> Generator[Result, None, None]:
     """Compute cells and yield results as they are done; a dead worker costs only its own job.
 
     workers: how many processes on the CPU, beside one for each GPU when a job needs one; or the
-    cluster whose workers do it. A job that two workers died of is recorded as failed. Closing the
-    generator kills the workers; only the cells in flight are lost. BadInput when no worker of the
-    cluster can take part.
+    cluster whose workers do it. claim: is asked just before a job is begun, from any thread, and
+    again where a worker died of it: what is to be computed of it, None for nothing. A job that
+    two workers died of is recorded as failed. Closing the generator kills the workers; only the
+    cells in flight are lost. BadInput when no worker of the cluster can take part.
     """
     if not jobs:
         return
@@ -40,7 +45,14 @@ def run_jobs(
             jobs = [_absolute(job) for job in jobs]
             agreed = block.enter_context(agreement.of_jobs(jobs))
             workers = replace(workers, agreed=agreed)
-        found = spread(compute_bundle, bundles(jobs), workers=workers, tell=tell, gpu=_needs_gpu)
+        found = spread(
+            compute_bundle,
+            bundles(jobs),
+            workers=workers,
+            tell=tell,
+            gpu=_needs_gpu,
+            claim=lambda bundle: tuple(filter(None, map(claim, bundle))) or LEFT,
+        )
         block.enter_context(closing(found))
         for bundle, results in found:
             if isinstance(results, Lost):
@@ -71,41 +83,48 @@ def spread(
     workers: int | Cluster,
     tell: Tell = lambda *_: None,
     gpu: Callable[[_Item], bool] = lambda _: False,
+    claim: Callable[[_Item], _Item | Left] = lambda item: item,
 ) -> Generator[tuple[_Item, Any | Lost], None, None]:
     """Call `work(item, tell)` in other processes; (item, outcome) as they are done.
 
-    work: a function that a process can import; gpu: whether an item needs one. An outcome is LOST
-    where two processes died of the item; what `work` raises ends everything and is raised here.
-    Closing the generator kills the processes.
+    work: a function that a process can import; gpu: whether an item needs one; claim: is asked
+    just before an item is begun, from any thread: what is to be done of it, or LEFT, and then
+    nothing comes of it. An outcome is LOST where two processes died of the item; what `work`
+    raises ends everything and is raised here. Closing the generator kills the processes.
     """
     from joblib import Parallel, delayed
 
     if not items:
         return
-    tasks = [Task(number, item, gpu(item)) for number, item in enumerate(items)]
-    backend = _seats(workers, tasks, tell)
+    tasks = [Task(item, gpu(item)) for item in items]
     parallel = Parallel(
-        backend=backend, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
+        backend=_seats(workers, tasks, tell, claim),
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="all",
     )
-    outcomes = parallel(delayed(work)(task) for task in tasks)
+    found = parallel(delayed(work)(task) for task in tasks)
     try:
-        for number, outcome in outcomes:
-            yield items[number], outcome
+        for claimed, outcome in found:
+            if claimed is not LEFT:
+                yield claimed, outcome
     finally:
         with warnings.catch_warnings():
             # It counts what is lost when a run is stopped; the next run says so better.
             warnings.simplefilter("ignore")
-            outcomes.close()
+            found.close()
 
 
-def _seats(workers: int | Cluster, tasks: Sequence[Task], tell: Tell) -> Seats:
+def _seats(
+    workers: int | Cluster, tasks: Sequence[Task], tell: Tell, claim: Callable[[Any], Any]
+) -> Seats:
     if not isinstance(workers, int):
-        return workers.seats(tell)
+        return workers.seats(tell, claim)
     from bench import processes
 
     needs = [task.gpu for task in tasks]
     devices = processes.gpus() if any(needs) else ()
-    return Seats(processes.seats(workers, needs, devices), tell)
+    return Seats(processes.seats(workers, needs, devices), tell, claim)
 
 
 __all__ = ["LOST", "Lost", "run_jobs", "spread"]

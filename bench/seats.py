@@ -40,7 +40,12 @@ class Lost:
     """Stands for the outcome of a task that seats died of."""
 
 
+class Left:
+    """Stands for the outcome of a task that was not to be begun any more."""
+
+
 LOST = Lost()
+LEFT = Left()
 
 
 class Seat(Protocol):
@@ -64,9 +69,8 @@ class Seat(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """An item of work, with its place in the list and its need."""
+    """An item of work, and its need."""
 
-    number: int
     item: Any
     gpu: bool = False
 
@@ -90,8 +94,14 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
 
     supports_retrieve_callback = True
 
-    def __init__(self, seats: Sequence[Seat], tell: Tell) -> None:
-        """seats: those there are from the start; tell: is called by one thread at a time."""
+    def __init__(
+        self, seats: Sequence[Seat], tell: Tell, claim: Callable[[Any], Any] = lambda item: item
+    ) -> None:
+        """seats: those there are from the start; tell: is called by one thread at a time.
+
+        claim: is asked before a seat begins with an item, from any thread: what to do of it, or
+        LEFT. The outcome of a call is what was claimed, and what came of it.
+        """
         super().__init__(nesting_level=0)
         self._changed = Condition()
         self._waiting: dict[bool, deque[_Call]] = {True: deque(), False: deque()}
@@ -100,6 +110,7 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
         self._threads: list[Thread] = []
         self._telling = Lock()
         self._tell = tell
+        self._claim = claim
         for seat in seats:
             self.add(seat)
 
@@ -174,8 +185,13 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
 
     def _serve(self, seat: Seat) -> None:
         while seat.usable and (call := self._next(seat)) is not None:
+            claimed = call.task.item
             try:
-                call.future.set_result((call.task.number, self._done(seat, call)))
+                claimed = self._claim(claimed)
+                outcome: Any = LEFT
+                if claimed is not LEFT:
+                    outcome = seat.run(call.work, claimed, self._told)
+                call.future.set_result((claimed, outcome))
             except (Died, Gone) as error:
                 call.deaths += isinstance(error, Died)
                 if self._stopped:
@@ -184,13 +200,10 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
                     # To the end of the queue: it may have died of what ran beside it.
                     self._queue(call)
                     continue
-                call.future.set_result((call.task.number, LOST))
+                call.future.set_result((claimed, LOST))
             except BaseException as error:
                 call.future.set_exception(error)
             call.done(call.future)
-
-    def _done(self, seat: Seat, call: _Call) -> Any:
-        return seat.run(call.work, call.task.item, self._told)
 
     def _told(self, key: str, share: float, text: str) -> None:
         with self._telling:

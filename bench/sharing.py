@@ -1,21 +1,32 @@
 """One output folder for several commands at once: every job is computed by one of them.
 
-A job is locked from before it is computed until its results are stored. What another command is
-at is left for last, and then taken from it, or computed where it died.
+A job is locked from when it is begun until its results are stored, so that commands share a table.
+What another command is at is left for last, and then taken from it, or computed where it died.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from threading import Lock
+from typing import Protocol
 
 from bench.locks import PATIENCE, Locks
 from bench.results import Cell, Result, Results
 from bench.run import Job
 
-Engine = Callable[[Sequence[Job]], Generator[Result, None, None]]
+Claim = Callable[[Job], Job | None]
+
+
+class Engine(Protocol):
+    """`bench.engines.run_jobs` but for where it computes."""
+
+    def __call__(self, jobs: Sequence[Job], *, claim: Claim) -> Generator[Result, None, None]:
+        """Every result of the jobs, as far as they can be claimed."""
+
+
 Stamp = tuple[int, ...] | None
 
 
@@ -39,8 +50,12 @@ class Share:
         self._say = say
         # Cells of locked jobs that are not stored yet, by the job's name.
         self._open: dict[str, set[str]] = {}
+        # Jobs that others were at when they were asked for.
+        self._busy: list[Job] = []
         self._found: list[Result] = []
-        self._told = False
+        self._told = self._waits = False
+        # Jobs are claimed by the threads of an engine.
+        self._claiming = Lock()
 
     def computed(self, jobs: Sequence[Job], engine: Engine) -> Generator[Result, None, None]:
         """Every result of the jobs: computed by the engine and stored, or taken from others.
@@ -52,49 +67,64 @@ class Share:
                 yield from self._all(jobs, engine)
 
     def _all(self, jobs: Sequence[Job], engine: Engine) -> Iterator[Result]:
-        left = list(jobs)
-        told = False
-        while left:
-            mine, left = self._claimed(left)
+        todo = list(jobs)
+        while todo:
+            with closing(engine(todo, claim=self._claim)) as results:
+                for result in results:
+                    self._results.put(result)
+                    self._stored(result)
+                    yield result
+                    yield from self._taken()
+            todo = yield from self._given_back()
+
+    def _given_back(self) -> Generator[Result, None, list[Job]]:
+        """Wait until others are done with a job, or died of it; what is left to be computed."""
+        yield from self._taken()
+        while self._busy:
+            busy, self._busy = self._busy, []
+            free = [job for job in busy if self._claim(job)]
             yield from self._taken()
-            if mine:
-                with closing(engine(mine)) as results:
-                    for result in results:
-                        self._results.put(result)
-                        self._stored(result)
-                        yield result
-            elif left:
-                if not told:
-                    cells = sum(len(job.cells) for job in left)
-                    self._say(f"another command computes {_counted(cells)}: waiting for it")
-                told = True
-                time.sleep(PATIENCE)
+            if free:
+                free, self._busy = [*free, *self._busy], []
+                return free
+            if self._busy:
+                self._wait()
+        return []
 
-    def _claimed(self, jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
-        """The jobs that nobody else is at, locked, and those that another command has locked.
+    def _wait(self) -> None:
+        if not self._waits:
+            self._waits = True
+            cells = sum(len(job.cells) for job in self._busy)
+            self._say(f"another command computes {_counted(cells)}: waiting for it")
+        time.sleep(PATIENCE)
 
-        Cells that others have stored meanwhile are in neither.
+    def _claim(self, job: Job) -> Job | None:
+        """Lock a job; what nobody has stored of it, None if that is nothing or others are at it.
+
+        A job that is locked here may be claimed again.
         """
-        mine, others = [], []
-        for job in jobs:
-            # Cells of a job share their weights, and so this name.
-            name = job.cells[0].training_key
-            if not self._locks.take(name):
-                others.append(job)
-                continue
-            cells = [cell for cell in job.cells if not self._by_others(cell)]
-            if cells:
-                self._open[name] = {cell.key for cell in cells}
-                mine.append(replace(job, cells=tuple(cells)))
-            else:
+        # Cells of a job share their weights, and so this name.
+        name = job.cells[0].training_key
+        with self._claiming:
+            if name in self._open:
+                mine = self._open[name]
+                return replace(job, cells=tuple(c for c in job.cells if c.key in mine))
+            taken = self._locks.take(name)
+            if not self._locks.supported and not self._told:
+                self._told = True
+                self._say(
+                    f"{self._results.folder.parent}: this file system has no locks: another "
+                    "command on the same folder would compute the same cells"
+                )
+            if not taken:
+                self._busy.append(job)
+                return None
+            cells = tuple(cell for cell in job.cells if not self._by_others(cell))
+            if not cells:
                 self._locks.give(name)
-        if not self._locks.supported and not self._told:
-            self._told = True
-            self._say(
-                f"{self._results.folder.parent}: this file system has no locks: another command "
-                "on the same folder would compute the same cells"
-            )
-        return mine, others
+                return None
+            self._open[name] = {cell.key for cell in cells}
+            return replace(job, cells=cells)
 
     def _by_others(self, cell: Cell) -> bool:
         """Whether another command has stored a cell since it was planned."""

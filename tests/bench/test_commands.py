@@ -33,8 +33,8 @@ def ask(data, tmp_path, monkeypatch):
     """Run a request in this process; returns the outcome and the methods computed, in order."""
     computed: list[str] = []
 
-    def here(jobs, *, workers, tell):
-        for job in jobs:
+    def here(jobs, *, workers, tell, claim):
+        for job in filter(None, map(claim, jobs)):
             computed.extend(cell.method for cell in job.cells)
             yield from compute(job, tell)
 
@@ -103,9 +103,9 @@ def test_a_damaged_result_is_computed_anew(ask):
 
 
 def test_each_result_is_stored_before_the_next_is_computed(ask, monkeypatch):
-    def interrupted(jobs, *, workers, tell):
+    def interrupted(jobs, *, workers, tell, claim):
         assert (workers, len(jobs)) == (2, 3)
-        yield from compute(jobs[0], tell)
+        yield from compute(claim(jobs[0]), tell)
         assert [_read(file).cell for file in stored(ask.out)] == [*jobs[0].cells]
         raise KeyboardInterrupt
 
@@ -121,10 +121,10 @@ def test_each_result_is_stored_before_the_next_is_computed(ask, monkeypatch):
 def test_workers_are_stopped_when_something_else_goes_wrong(ask, monkeypatch):
     closed = []
 
-    def endless(jobs, *, workers, tell):
+    def endless(jobs, *, workers, tell, claim):
         try:
             while True:
-                yield from compute(jobs[0], tell)
+                yield from compute(claim(jobs[0]), tell)
         except GeneratorExit:
             closed.append(True)
             raise
@@ -142,7 +142,7 @@ def test_workers_are_stopped_when_something_else_goes_wrong(ask, monkeypatch):
 def test_trained_cells_come_first(ask, monkeypatch):
     order = []
 
-    def spy(jobs, *, workers, tell):
+    def spy(jobs, *, workers, tell, claim):
         order.extend(cell.method for job in jobs for cell in job.cells)
         yield from ()
 

@@ -5,7 +5,7 @@ from threading import Barrier, Event
 import pytest
 from joblib import Parallel, delayed
 
-from bench.seats import ATTEMPTS, LOST, Died, Gone, Seats, Task
+from bench.seats import ATTEMPTS, LEFT, LOST, Died, Gone, Seats, Task
 
 
 class Fake:
@@ -46,9 +46,9 @@ def outcomes(seats, tasks, tell=lambda *_: None, work=doubled):
 
 def test_one_seat_does_everything_in_order():
     seat, told = Fake("a"), []
-    tasks = [Task(number, item) for number, item in enumerate("xyz")]
+    tasks = [Task(item) for item in "xyz"]
     found = list(outcomes([seat], tasks, lambda *said: told.append(said)))
-    assert found == [(0, "xx"), (1, "yy"), (2, "zz")]
+    assert found == [("x", "xx"), ("y", "yy"), ("z", "zz")]
     assert seat.done == ["x", "y", "z"]
     assert told == [(item, 1.0, "done") for item in "xyz"]
 
@@ -59,9 +59,9 @@ def test_what_needs_a_gpu_is_done_on_one_and_the_rest_beside_it():
     gpus = [Fake(name, True, wait=_Once(everyone)) for name in ("g0", "g1")]
     cpu = Fake("c", wait=_Once(everyone))
     needs = [False, False, True, True, True]
-    tasks = [Task(number, str(number), need) for number, need in enumerate(needs)]
+    tasks = [Task(str(number), need) for number, need in enumerate(needs)]
     found = dict(outcomes([*gpus, cpu], tasks))
-    assert found == {number: str(number) * 2 for number in range(5)}
+    assert found == {str(number): str(number) * 2 for number in range(5)}
     assert {"2", "3", "4"} <= {item for seat in gpus for item in seat.done}
     # Both took what needs them first, although the other tasks are first in the list.
     assert {seat.done[0] for seat in gpus} <= {"2", "3", "4"}
@@ -82,14 +82,14 @@ class _Once:
 
 def test_a_gpu_does_what_needs_none_when_there_is_nothing_else():
     seat = Fake("g", True)
-    assert dict(outcomes([seat], [Task(0, "a"), Task(1, "b", True)])) == {0: "aa", 1: "bb"}
+    assert dict(outcomes([seat], [Task("a"), Task("b", True)])) == {"a": "aa", "b": "bb"}
 
 
 @pytest.mark.parametrize(("deaths", "outcome"), [(1, "badbad"), (2, LOST)])
 def test_a_task_is_tried_twice_and_no_other_one_is_lost(deaths, outcome):
     seat = Fake("a", deaths=[None] * deaths)
-    found = dict(outcomes([seat], [Task(0, "bad"), Task(1, "x"), Task(2, "y")]))
-    assert found == {0: outcome, 1: "xx", 2: "yy"}
+    found = dict(outcomes([seat], [Task("bad"), Task("x"), Task("y")]))
+    assert found == {"bad": outcome, "x": "xx", "y": "yy"}
     # The second time comes last: it may have died of what ran beside it.
     assert seat.done == ["bad", "x", "y", "bad"]
 
@@ -104,10 +104,23 @@ def test_a_seat_that_is_gone_leaves_its_task_to_another():
         raise Died
 
     gone.run, other.wait = dies, free
-    tasks = [Task(number, str(number)) for number in range(3)]
-    assert dict(outcomes([gone, other], tasks)) == {0: "00", 1: "11", 2: "22"}
+    tasks = [Task(item) for item in "012"]
+    assert dict(outcomes([gone, other], tasks)) == {"0": "00", "1": "11", "2": "22"}
     assert len(gone.done) == 1
     assert len(other.done) == 3
+
+
+def test_what_is_not_claimed_is_left_and_what_is_may_be_less():
+    claims = {"x": "x", "y": LEFT, "both": "one"}
+    parallel = Parallel(
+        backend=Seats([seat := Fake("a")], lambda *_: None, claims.__getitem__),
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="all",
+    )
+    found = list(parallel(delayed(doubled)(Task(item)) for item in claims))
+    assert found == [("x", "xx"), (LEFT, LEFT), ("one", "oneone")]
+    assert seat.done == ["x", "one"]
 
 
 def test_what_work_raises_ends_the_run():
@@ -115,13 +128,13 @@ def test_what_work_raises_ends_the_run():
         raise ValueError(item)
 
     with pytest.raises(ValueError, match="x"):
-        list(outcomes([Fake("a")], [Task(0, "x"), Task(1, "y")], work=fails))
+        list(outcomes([Fake("a")], [Task("x"), Task("y")], work=fails))
 
 
 @pytest.mark.filterwarnings("ignore:.*tasks")
 def test_seats_are_killed_when_a_run_is_closed():
     seats = [Fake("a"), Fake("b")]
-    found = outcomes(seats, [Task(number, "x") for number in range(50)])
+    found = outcomes(seats, [Task("x")] * 50)
     next(found)
     found.close()
     assert not any(seat.usable for seat in seats)
@@ -146,8 +159,8 @@ def test_a_seat_that_was_dead_before_it_began_is_no_attempt():
     parallel = Parallel(
         backend=backend, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
     )
-    found = parallel(delayed(doubled)(task) for task in [Task(0, "x")])
+    found = parallel(delayed(doubled)(task) for task in [Task("x")])
     while any(seat.usable for seat in (*died, *gone)):
         pass
     backend.add(Fake("last"))
-    assert list(found) == [(0, "xx")]
+    assert list(found) == [("x", "xx")]

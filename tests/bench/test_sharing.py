@@ -10,7 +10,7 @@ import pytest
 from bench import sharing
 from bench.results import Cell, Result, Results
 from bench.run import Job
-from bench.sharing import Share
+from bench.sharing import Claim, Share
 
 CELL = Cell(
     dataset="d", fingerprint="f", method="m", preset="p", revision=1, options={}, training=None,
@@ -28,8 +28,8 @@ class Engine:
     def __init__(self) -> None:
         self.seen: list[Cell] = []
 
-    def __call__(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        for one in jobs:
+    def __call__(self, jobs: Sequence[Job], *, claim: Claim) -> Iterator[Result]:
+        for one in filter(None, map(claim, jobs)):
             for cell in one.cells:
                 self.seen.append(cell)
                 yield Result(cell, "done", metrics={"mpjpe": 1.0})
@@ -85,6 +85,46 @@ def test_a_job_that_another_command_is_at_is_waited_for(tmp_path: Path, monkeypa
     assert said == ["another command computes 1 cell: waiting for it"]
 
 
+def test_a_job_is_locked_from_when_it_is_begun(tmp_path: Path, monkeypatch) -> None:
+    held: set[str] = set()
+    monkeypatch.setattr(sharing.Locks, "take", lambda _, name: held.add(name) or True)
+    monkeypatch.setattr(sharing.Locks, "give", lambda _, name: held.discard(name))
+    cells = [replace(CELL, seed=seed) for seed in range(3)]
+    looks = []
+
+    class Looking(Engine):
+        def __call__(self, jobs: Sequence[Job], *, claim: Claim) -> Iterator[Result]:
+            for result in super().__call__(jobs, claim=claim):
+                looks.append(set(held))
+                yield result
+
+    jobs = [job(tmp_path, cell) for cell in cells]
+    assert len(list(share(Results(tmp_path), cells).computed(jobs, Looking()))) == 3
+    # Others may be at the rest meanwhile.
+    assert looks == [{cell.training_key} for cell in cells]
+    assert held == set()
+
+
+def test_a_job_may_be_claimed_again(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    cells = [CELL, replace(CELL, protocol="full")]
+    mine = share(results, cells)
+    results.put(Result(cells[0], "done", metrics={"mpjpe": 2.0}))
+
+    class Dying(Engine):
+        def __call__(self, jobs: Sequence[Job], *, claim: Claim) -> Iterator[Result]:
+            # As where the first worker died of it.
+            first = [claim(one) for one in jobs]
+            assert first == [claim(one) for one in jobs]
+            return super().__call__(jobs, claim=claim)
+
+    engine = Dying()
+    found = list(mine.computed([job(tmp_path, *cells)], engine))
+    assert engine.seen == cells[1:]
+    assert sorted(result.metrics["mpjpe"] for result in found) == [1.0, 2.0]
+    assert mine.others == 1
+
+
 def test_a_job_of_a_command_that_died_is_computed_here(tmp_path: Path, monkeypatch) -> None:
     results, engine = Results(tmp_path), Engine()
     mine = share(results, [CELL])
@@ -118,9 +158,9 @@ def test_without_jobs_nothing_is_made(tmp_path: Path) -> None:
 def test_a_closed_share_closes_its_engine(tmp_path: Path) -> None:
     closed = []
 
-    def engine(jobs: Sequence[Job]) -> Iterator[Result]:
+    def engine(jobs: Sequence[Job], *, claim: Claim) -> Iterator[Result]:
         try:
-            for one in jobs:
+            for one in filter(None, map(claim, jobs)):
                 yield Result(one.cells[0], "done")
         finally:
             closed.append(True)

@@ -47,9 +47,16 @@ class Held:
     def recover(self, keyframes):
         here = Path(__file__).parent
         (here / "begun").touch()
+        (here / f"{type(self).__name__} has begun").touch()
         while (here / "held").exists():
             time.sleep(0.05)
         raise KeyError("held no more")
+
+class Second(Held):
+    title = "second"
+
+class Third(Held):
+    title = "third"
 """
 
 
@@ -64,8 +71,8 @@ def standin() -> None:
 def here(monkeypatch):
     """A table in this process, cells included; (exit code, what was said)."""
 
-    def run_here(jobs, *, workers, tell):
-        for job in jobs:
+    def run_here(jobs, *, workers, tell, claim):
+        for job in filter(None, map(claim, jobs)):
             yield from compute(job, tell)
 
     monkeypatch.setattr(engines, "run_jobs", run_here)
@@ -321,6 +328,28 @@ def test_two_commands_on_one_folder_compute_every_cell_once(tmp_path):
         counts.append(int(words[words.index("run") - 2]))
         assert "nearest" in printed
     assert sum(counts) == len(numbers(out)) == 2
+
+
+def test_two_commands_share_a_table(tmp_path):
+    plugin, out = held(tmp_path), tmp_path / "out"
+    words = ("--methods", "held,second,third", "--plugin", str(plugin), "--workers", "1")
+    both = []
+    try:
+        for count in (1, 2):
+            both.append(started(out, *words))
+            _until(lambda count=count: len(list(tmp_path.glob("* has begun"))) == count)
+        (tmp_path / "held").unlink()
+        said = [process.communicate(timeout=200) for process in both]
+    finally:
+        for process in both:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    # All three fail, as they were made to.
+    assert [process.returncode for process in both] == [1, 1], said
+    words = [printed.split() for printed, _ in said]
+    counts = [int(printed[printed.index("run") - 2]) for printed in words]
+    assert sum(counts) == len(numbers(out)) == 3
+    assert min(counts) == 1
 
 
 def test_a_command_takes_over_from_one_that_is_killed(tmp_path):
