@@ -113,7 +113,7 @@ def run_table(request: Request, progress: Progress) -> Outcome:
         ready.device if isinstance(workers, int) else workers.device(request.device),
         request.out,
         plugins=request.plugins,
-        anew=request.redo != "missing",
+        redo=request.redo,
         compiled=request.compiled,
     )
     progress.begin(len(todo), len(kept), plan.names)

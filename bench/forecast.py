@@ -121,8 +121,7 @@ def forecast(request: Request, device: str, seen: set[str]) -> Forecast:
         if key not in seen and wanted(results.get(cell), request)
     ]
     seen.update(cells)
-    anew = request.redo != "missing"
-    jobs = jobs_for(todo, folders, device, request.out, plugins=request.plugins, anew=anew)
+    jobs = jobs_for(todo, folders, device, request.out, plugins=request.plugins, redo=request.redo)
     ahead = tuple(_ahead(job, datasets[job.cells[0].dataset]) for job in jobs)
     return Forecast(
         request.table, len(cells), len(cells) - len(todo), ahead, datasets, tuple(unknown)
@@ -136,7 +135,8 @@ def _in_memory(name: str) -> Dataset:
 
 def _ahead(job: Job, dataset: Dataset) -> Ahead:
     cell, steps = job.cells[0], 0
-    if cell.training is not None and (job.anew or not Weights(job.out).path(cell).is_file()):
+    again = job.redo != "missing"
+    if cell.training is not None and (again or not Weights(job.out).path(cell).is_file()):
         setting = setting_of(cell)
         total = cell.training["windows"]
         if not total:
@@ -174,7 +174,9 @@ def speeds(results: Iterable[Result]) -> Speeds:
         frames[kind].append(result.scored.frames / max(said["seconds"], 0.01))
         learned = said.get("training", {}).get("seconds")
         if learned and result.cell.training is not None and result.curve:
-            seen = result.curve[-1]["windows"] / result.cell.training["batch"]
+            # Networks that are trained at once share the time.
+            alike = said["training"].get("trained at once", 1)
+            seen = alike * result.curve[-1]["windows"] / result.cell.training["batch"]
             steps[kind].append(seen / learned)
         elif learned:
             fit[kind].append(learned)

@@ -79,6 +79,8 @@ def _taught(
         warn(f"{len(pupils)} trainings at once failed, one after another now: {_line(error)}")
     else:
         where = here()
+        if pupils[0].job.compiled:
+            where["compiled"] = True
         if len(pupils) > 1:
             # They share the time.
             where["trained at once"] = len(pupils)
@@ -140,7 +142,7 @@ class _Pupil:
         if isinstance(self.method, torch.nn.Module):
             self.method.to(job.device)
         self.weights = Weights(job.out)
-        self.unfinished = Unfinished(job.out, cell.training_key, job.device)
+        self.unfinished = Unfinished(job.out, cell.training_key, job.device, compiled=job.compiled)
 
     def known(self, warn: Callable[[str], None]) -> Ready | None:
         """Ready where nothing is to be learned, or was learned before; None where it has to be.
@@ -150,7 +152,8 @@ class _Pupil:
         cell = self.cell
         if not (cell.training is not None or cell.weights or isinstance(self.method, Fitted)):
             return Ready(self.method, self.geometry, {})
-        stored = None if self.job.anew and not cell.weights else self.weights.load(cell, warn)
+        again = self.job.redo != "missing" and not cell.weights
+        stored = None if again else self.weights.load(cell, warn)
         if stored is None:
             if cell.weights:
                 raise BadInput(
@@ -158,6 +161,8 @@ class _Pupil:
                     expected=cell.weights,
                     hint="run with --checkpoints",
                 )
+            if self.job.redo == "all":
+                self.unfinished.drop()
             return None
         state, about = stored
         try:

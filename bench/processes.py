@@ -44,18 +44,25 @@ class ProcessSeat:
 
     def run(self, work: Work, item: Any, tell: Tell) -> Any:
         """The outcome of `work` on an item, done in the process."""
-        try:
-            pipe = self._pipe or self._started()
-            pipe.send((work, item))
-            while (message := pipe.recv())[0] == "told":
-                tell(*message[1])
-        except (EOFError, OSError) as error:
-            self._end()
-            raise Died from error
+        message = self._heard((work, item))
+        while message[0] == "told":
+            tell(*message[1])
+            message = self._heard()
         outcome, value = message
         if outcome == "raised":
             raise value
         return value
+
+    def _heard(self, said: Any = None) -> Any:
+        """What the process says next, after something was said to it; Died when it never will."""
+        try:
+            pipe = self._pipe or self._started()
+            if said is not None:
+                pipe.send(said)
+            return pipe.recv()
+        except (EOFError, OSError) as error:
+            self._end()
+            raise Died from error
 
     def kill(self) -> None:
         """End the process; there will be no other one."""
@@ -142,7 +149,7 @@ def _serve(pipe: Connection, visible: str | None) -> None:
 
 
 def settle(visible: str | None = None) -> None:
-    """What a process that computes begins with: one thread, memory that it keeps, and its GPU.
+    """What a process that computes begins with: one thread, its GPU, and memory that it keeps.
 
     visible: the one GPU it sees, as CUDA_VISIBLE_DEVICES names it.
     """
@@ -151,6 +158,8 @@ def settle(visible: str | None = None) -> None:
     import torch
 
     torch.set_num_threads(1)
+    # Convolutions of a GPU are in float32 unless a training says otherwise, as its products are.
+    torch.backends.cudnn.allow_tf32 = False
     keep_memory()
 
 

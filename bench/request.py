@@ -11,13 +11,12 @@ from bench import config as configs
 from bench import registry, tuned
 from bench.config import Column, Selection, TableConfig
 from bench.contracts import BadInput
-from bench.results import Planned, Result
+from bench.results import Planned, Redo, Result
 
 if TYPE_CHECKING:
     from bench.checkpoints import Foreign
     from bench.data.clips import Dataset
 
-Redo = Literal["missing", "failed", "all"]
 Engine = Literal["local", "dask"]
 
 

@@ -29,6 +29,10 @@ _exact = with_config(ConfigDict(extra="forbid"))
 _NAMES = ("preset", "budget")
 
 
+Redo = Literal["missing", "failed", "all"]
+"""Which cells are computed although there may be results of them."""
+
+
 @_exact
 @dataclass(frozen=True)
 class Cell:

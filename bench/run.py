@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contracts import FOREIGN_ERRORS, BadInput
-from bench.results import Cell, Result
+from bench.results import Cell, Redo, Result
 
 if TYPE_CHECKING:
     from bench.data.clips import Dataset
@@ -35,8 +35,9 @@ _SCORED = ("protocol", "preset", "training")
 class Job:
     """Cells that share their weights, with what is needed to compute them but moves no number.
 
-    folder: of the dataset; out: where weights are kept; anew: train although weights are there;
-    compiled: fuse the operations of a training step.
+    folder: of the dataset; out: where weights are kept; redo: what is there already does not count,
+    the weights of `failed` cells, and of `all` an interrupted training too; compiled: fuse the
+    operations of a training step.
     """
 
     cells: tuple[Cell, ...]
@@ -44,7 +45,7 @@ class Job:
     device: str
     out: Path
     plugins: tuple[Path, ...] = ()
-    anew: bool = False
+    redo: Redo = "missing"
     compiled: bool = False
 
 
@@ -55,7 +56,7 @@ def jobs_for(
     out: Path,
     *,
     plugins: tuple[Path, ...] = (),
-    anew: bool = False,
+    redo: Redo = "missing",
     compiled: bool = False,
 ) -> list[Job]:
     """Cells grouped by the weights that they share, the costly ones first.
@@ -73,7 +74,7 @@ def jobs_for(
             device if group[0].training is not None or group[0].weights else "cpu",
             out,
             plugins,
-            anew,
+            redo,
             compiled,
         )
         for group in groups.values()

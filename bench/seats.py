@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
 from typing import Any, Protocol
@@ -206,5 +207,6 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
             call.done(call.future)
 
     def _told(self, key: str, share: float, text: str) -> None:
-        with self._telling:
+        # Work goes on where its progress cannot be shown, as in a log on a full disk.
+        with self._telling, suppress(OSError):
             self._tell(key, share, text)

@@ -50,8 +50,8 @@ class Share:
         self._say = say
         # Cells of locked jobs that are not stored yet, by the job's name.
         self._open: dict[str, set[str]] = {}
-        # Jobs that others were at when they were asked for.
-        self._busy: list[Job] = []
+        # Jobs that others were at when they were asked for last, by their names.
+        self._busy: dict[str, Job] = {}
         self._found: list[Result] = []
         self._told = self._waits = False
         # Jobs are claimed by the threads of an engine.
@@ -81,12 +81,12 @@ class Share:
         """Wait until others are done with a job, or died of it; what is left to be computed."""
         yield from self._taken()
         while self._busy:
-            busy, self._busy = self._busy, []
-            free = [job for job in busy if self._claim(job)]
+            busy, self._busy = self._busy, {}
+            free = [job for job in busy.values() if self._claim(job)]
             yield from self._taken()
             if free:
-                free, self._busy = [*free, *self._busy], []
-                return free
+                left, self._busy = [*free, *self._busy.values()], {}
+                return left
             if self._busy:
                 self._wait()
         return []
@@ -94,7 +94,7 @@ class Share:
     def _wait(self) -> None:
         if not self._waits:
             self._waits = True
-            cells = sum(len(job.cells) for job in self._busy)
+            cells = sum(len(job.cells) for job in self._busy.values())
             self._say(f"another command computes {_counted(cells)}: waiting for it")
         time.sleep(PATIENCE)
 
@@ -117,8 +117,9 @@ class Share:
                     "command on the same folder would compute the same cells"
                 )
             if not taken:
-                self._busy.append(job)
+                self._busy[name] = job
                 return None
+            self._busy.pop(name, None)
             cells = tuple(cell for cell in job.cells if not self._by_others(cell))
             if not cells:
                 self._locks.give(name)

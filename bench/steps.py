@@ -91,7 +91,7 @@ class Step:
         given, wanted = self.source.gather(index.flatten())
         precision = self.settings[0].precision
         with _factors(precision):
-            with torch.autocast(index.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            with _autocast(index.device, precision):
                 losses = self._losses(given, wanted)
             losses.float().sum().backward()  # type: ignore[no-untyped-call]
         self._share_gradients()
@@ -166,11 +166,14 @@ class CapturedStep(Step):
         for generator in self.noise.generators if self.noise else ():
             graph.register_generator_state(generator)
         torch.cuda.synchronize()
+        stream = torch.cuda.current_stream()
         try:
             # Nothing is computed while this is captured.
             with torch.cuda.graph(graph):
                 self._take(self.index)
         except RuntimeError as error:
+            # A capture that fails leaves its own stream the current one.
+            torch.cuda.set_stream(stream)
             torch.cuda.synchronize()
             self.why_not = next(iter(str(error).splitlines()), type(error).__name__)
             return
@@ -209,12 +212,12 @@ def _losses_of(
     return losses
 
 
-def stackable(methods: Sequence[nn.Module], source: Samples) -> bool:
-    """Whether networks can be trained at once, each as if it were alone.
+def stackable(methods: Sequence[nn.Module], source: Samples, precision: str = "float32") -> bool:
+    """Whether networks can be trained at once in an arithmetic, each as if it were alone.
 
     They cannot where one has parameters of other shapes than the others, keeps statistics of a
     batch as it goes (batch norm), draws random numbers of its own, or does what `torch.func.vmap`
-    does not know. Tries it out with two samples, and changes nothing.
+    does not know, as convolutions in bfloat16. Tries it out with two samples, and changes nothing.
     """
     first = methods[0]
     if any(_form(method) != _form(first) for method in methods):
@@ -230,11 +233,12 @@ def stackable(methods: Sequence[nn.Module], source: Samples) -> bool:
     words = torch.zeros(_words_of_batch(first, source, 2), dtype=torch.int16, device=given.device)
     own = _Loss(first).named_parameters()
     try:
-        _losses_of(
-            first,
-            {name: parameter.detach()[None] for name, parameter in own},
-            *(part[None] for part in (given, wanted, words)),
-        )
+        with _autocast(given.device, precision):
+            _losses_of(
+                first,
+                {name: parameter.detach()[None] for name, parameter in own},
+                *(part[None] for part in (given, wanted, words)),
+            )
     except RuntimeError:
         return False
     return True
@@ -276,12 +280,17 @@ def _stacked(methods: Sequence[nn.Module]) -> dict[str, Tensor]:
     return stack
 
 
+def _autocast(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 @contextmanager
 def _factors(precision: str) -> Iterator[None]:
-    """Whether a GPU may round the factors of matrix products, forwards and backwards."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    """Whether a GPU may round the factors of matrix products and convolutions, both ways."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        products.allow_tf32, convolutions.allow_tf32 = before

@@ -345,10 +345,9 @@ def outcome(study: optuna.Study, task: Final) -> Measured | None:
 
 
 def _ground(order: Order) -> Ground:
-    if order.device == "cpu":
-        from bench.processes import settle
+    from bench.processes import settle
 
-        settle()
+    settle()
     for plugin in order.plugins:
         registry.load_plugin(plugin)
     return Ground(order.plan.base, order.folder, order.device)

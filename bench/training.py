@@ -18,12 +18,14 @@ from bench.config import Training
 from bench.contracts import Samples, Trainable
 from bench.shuffling import Order
 from bench.steps import CapturedStep, Step, stackable
-from bench.unfinished import Keeper, Snapshot, restore, snapshot
+from bench.unfinished import Keeper, Snapshot, fits, restore, snapshot
 
 _CHECK = 50
 
-# A training that may take long is kept at least so often, and at the end of every epoch.
+# A training that may take long is kept at least so often, and at the end of every epoch that is
+# so many times as long as keeping it takes.
 _KEEP_SECONDS = 60.0
+_KEEP_SHARE = 20
 
 
 class Source(Samples, Protocol):
@@ -109,10 +111,11 @@ def train_together(
     """
     for run in runs:
         _module(run).train()
-    kept = [run.keeper.load() if run.keeper else None for run in runs]
+    kept = [_kept(run) for run in runs]
     if len(runs) > 1:
         places = {found.about["seen"] if found else 0 for found in kept}
-        if len(places) > 1 or not stackable(list(map(_module, runs)), source):
+        precision = runs[0].settings.precision
+        if len(places) > 1 or not stackable(list(map(_module, runs)), source, precision):
             return [
                 done
                 for run in runs
@@ -148,7 +151,7 @@ class _Course:
         self.states = [_State(run, len(source), source.device, self.total) for run in runs]
         self.seen = self.since = self.number = 0
         self.watch = _Watch(self.step.losses)
-        self.saved = time.monotonic()
+        self.saved, self.saving = time.monotonic(), 0.0
 
     def finished(self, kept: Sequence[Snapshot | None]) -> list[Trained | Diverged]:
         """Train to the end, from what was kept or from the start."""
@@ -200,14 +203,17 @@ class _Course:
     def _keep(self) -> None:
         """Keep what can go on from here, at the end of an epoch and now and then."""
         epoch = len(self.source)
+        began = time.monotonic()
+        since = began - self.saved
         ends = self.seen // epoch > (self.seen - self.batch) // epoch
-        late = time.monotonic() - self.saved > _KEEP_SECONDS
-        if self.seen >= self.total or not (ends or late):
+        due = since > _KEEP_SECONDS or (ends and since > _KEEP_SHARE * self.saving)
+        if self.seen >= self.total or not due:
             return
         for place, state in enumerate(self.states):
             if state.run.keeper and not state.diverged:
                 state.run.keeper.save(self._snapshot(place))
         self.saved = time.monotonic()
+        self.saving = self.saved - began
 
     def _snapshot(self, place: int) -> Snapshot:
         state, step = self.states[place], self.step
@@ -324,6 +330,12 @@ class _Watch:
     def forget(self) -> None:
         """The sums begin anew."""
         self.number, self._sent = 0, None
+
+
+def _kept(run: Run) -> Snapshot | None:
+    """What was kept of a run, if there is anything that fits it."""
+    found = run.keeper.load() if run.keeper else None
+    return found if found and fits(found, _module(run)) else None
 
 
 def _module(run: Run) -> nn.Module:

@@ -65,6 +65,12 @@ def snapshot(
     return Snapshot(method.state_dict(), adam, extra, about)
 
 
+def fits(kept: Snapshot, method: nn.Module) -> bool:
+    """Whether this was kept of a method of the same form."""
+    own = {name: (value.shape, value.dtype) for name, value in method.state_dict().items()}
+    return own == {name: (value.shape, value.dtype) for name, value in kept.weights.items()}
+
+
 def restore(kept: Snapshot, method: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Put weights and optimiser back as they were."""
     method.load_state_dict(kept.weights)
@@ -80,10 +86,11 @@ class Unfinished:
     """What one training keeps, `FOLDER/unfinished/KEY.safetensors`.
 
     name: KEY, which names all that decides what is learned; device: its type, because random
-    generators of two devices differ.
+    generators of two devices differ; compiled: whether operations are fused, which rounds
+    otherwise.
     """
 
-    def __init__(self, folder: Path, name: str, device: str) -> None:
+    def __init__(self, folder: Path, name: str, device: str, *, compiled: bool = False) -> None:
         """folder: the output folder; nothing is made before something is kept."""
         self.path = folder / "unfinished" / f"{name}.safetensors"
         # A GPU's number says nothing about what it computes.
@@ -91,6 +98,7 @@ class Unfinished:
             "format": FORMAT,
             "torch": torch.__version__,
             "device": torch.device(device).type,
+            "compiled": compiled,
         }
 
     def load(self) -> Snapshot | None:
@@ -134,5 +142,5 @@ class Unfinished:
             return
 
     def drop(self) -> None:
-        """Forget it: it is finished."""
+        """Forget it."""
         self.path.unlink(missing_ok=True)

@@ -178,4 +178,5 @@ class BranchWeights(nn.Module):
         pairs = self.pairs(pooled).unflatten(-1, (-1, 2))
         # The two weights of a pair sum to one.
         share = self.softmax(pairs)[..., 0].unsqueeze(1 if self.per == "channel" else 2)
-        return torch.lerp(spatial, temporal, share)
+        # On a GPU, softmax stays in float32 where the branches are in bfloat16.
+        return torch.lerp(spatial, temporal, share.to(spatial.dtype))

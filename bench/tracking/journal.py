@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.files import file_name
+
 FOLDER = "mlflow-queue"
 
 _WANTED = "wanted"
@@ -122,6 +124,11 @@ def digest_of_files(paths: Sequence[Path]) -> str:
 
 
 def table_files(folder: Path, name: str) -> list[Path]:
-    """What there is of a table in an output folder: its files and figures, by name."""
+    """What there is of a table in an output folder: its files and figures, by name.
+
+    Nothing of a name that is not one file's, as a line of a queue may have.
+    """
+    if file_name(name) != name:
+        return []
     paths = (folder / f"{name}.{ending}" for ending in _ENDINGS)
     return [path for path in paths if path.is_file()]

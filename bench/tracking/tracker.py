@@ -65,7 +65,10 @@ class Tracker:
 
     def __enter__(self) -> Self:
         """Look up what waits from earlier."""
-        self._journals = {journal.experiment: journal for journal in journals(self._folder)}
+        try:
+            self._journals = {journal.experiment: journal for journal in journals(self._folder)}
+        except OSError as error:
+            self._warn(error.strerror or repr(error))
         return self
 
     def __exit__(
@@ -133,7 +136,10 @@ class Tracker:
             self._warn(error.strerror or repr(error))
             return
         if self._process is None and (news or self._lacks_some()):
-            self._start()
+            try:
+                self._start()
+            except OSError as error:
+                self._warn(error.strerror or repr(error))
         elif news:
             self._nudge()
 

@@ -95,7 +95,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         table = plan.chosen_table(config.table_config("table3"), [method], ["pw3d-spin"], "smoke")
         places = plan.plan(table, {"pw3d-spin": data}, budget="smoke", seeds=seed + 1)
         return Job(
-            (places[-1].cell,), tmp_path / "data", device, tmp_path / "out", (file,), anew=True
+            (places[-1].cell,), tmp_path / "data", device, tmp_path / "out", (file,), redo="all"
         )
 
     return make

@@ -93,10 +93,10 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (place,) = plan.plan(table, {"pw3d-spin": data}, budget="smoke")
         cell = place.cell
         limits = {**cell.limits, **change.pop("limits", {})}
-        anew = change.pop("anew", True)
+        redo = change.pop("redo", "all")
         out = change.pop("out", tmp_path / "out")
         cell = replace(cell, limits=limits, **change)
-        return Job((cell,), tmp_path / "data", "cpu", out, (file.resolve(),), anew)
+        return Job((cell,), tmp_path / "data", "cpu", out, (file.resolve(),), redo)
 
     return make
 
@@ -213,7 +213,7 @@ def test_running_out_of_memory_fails_the_cell(job, monkeypatch):
 
 def test_weights_are_kept_and_serve_another_protocol(job):
     first = computed(job("tiny"))
-    other = replace(job("tiny", anew=False), cells=(job("tiny", protocol="full").cells[0],))
+    other = replace(job("tiny", redo="missing"), cells=(job("tiny", protocol="full").cells[0],))
     told = []
     (again,) = compute(other, lambda *said: told.append(said[2]))
     assert set(told) == {"scoring"}
@@ -221,7 +221,7 @@ def test_weights_are_kept_and_serve_another_protocol(job):
     assert again.parameters == first.parameters
     assert again.chosen == first.chosen
     # The same weights score the same under the protocol of the first.
-    assert computed(job("tiny", anew=False)).metrics == first.metrics
+    assert computed(job("tiny", redo="missing")).metrics == first.metrics
 
 
 def test_cells_that_differ_in_protocol_train_once(job):
@@ -230,7 +230,7 @@ def test_cells_that_differ_in_protocol_train_once(job):
     told = []
     (work,) = run.jobs_for(cells, {"pw3d-spin": job("tiny").folder}, "cpu", job("tiny").out)
     assert work.cells == cells
-    work = replace(work, anew=True, plugins=job("tiny").plugins)
+    work = replace(work, redo="all", plugins=job("tiny").plugins)
     results = compute(work, lambda *said: told.append(said))
     assert [result.cell.protocol for result in results] == ["deciwatch", "full"]
     assert [result.metrics for result in results] == apart
@@ -239,7 +239,7 @@ def test_cells_that_differ_in_protocol_train_once(job):
 
 def test_fitted_weights_are_kept_too(job):
     first = computed(job("ridge"))
-    again = computed(job("ridge", anew=False))
+    again = computed(job("ridge", redo="missing"))
     assert again.metrics == first.metrics
     assert again.chosen == first.chosen
 
@@ -252,7 +252,7 @@ def test_published_weights_that_are_not_there_say_what_to_do(job):
 
 def test_a_result_says_where_its_weights_were_learned(job):
     first = computed(job("tiny"))
-    again = computed(job("tiny", anew=False))
+    again = computed(job("tiny", redo="missing"))
     assert {"commit", "device", "versions", "seconds"} <= set(first.provenance["training"])
     assert again.provenance["training"] == first.provenance["training"]
     assert "training" not in computed(job("linear")).provenance
@@ -262,14 +262,14 @@ def test_a_result_says_where_its_weights_were_learned(job):
 def test_weights_that_do_not_fit_any_more_are_named(job):
     from bench.weights import Weights
 
-    task = job("tiny", anew=False)
+    task = job("tiny", redo="missing")
     computed(task)
     path = Weights(task.out).save(task.cells[0], {"layer.weight": torch.zeros(3)}, {})
     done = computed(task)
     assert done.status == "failed"
     assert str(path) in done.error
     assert "--redo failed" in done.error
-    assert computed(job("tiny", anew=True)).status == "done"
+    assert computed(job("tiny", redo="all")).status == "done"
 
 
 def test_what_is_drawn_in_scoring_does_not_depend_on_what_was_done_before(job, tmp_path):
@@ -282,7 +282,7 @@ def test_what_is_drawn_in_scoring_does_not_depend_on_what_was_done_before(job, t
     ))  # fmt: skip
     registry.load_plugin(plugin)
     trained = computed(replace(job("restless"), plugins=(plugin.resolve(),)))
-    loaded = computed(replace(job("restless", anew=False), plugins=(plugin.resolve(),)))
+    loaded = computed(replace(job("restless", redo="missing"), plugins=(plugin.resolve(),)))
     assert trained.metrics == loaded.metrics
 
 
@@ -316,7 +316,7 @@ def test_a_bundle_gives_what_its_jobs_give_alone(job, tmp_path):
         assert many.provenance["training"]["trained at once"] == 3
         assert "trained at once" not in one.provenance["training"]
     # Weights of a bundle are kept like any other ones.
-    again = [computed(one) for one in seeds(job, anew=False, out=tmp_path / "bundle")]
+    again = [computed(one) for one in seeds(job, redo="missing", out=tmp_path / "bundle")]
     assert [one.metrics for one in again] == [many.metrics for many in together]
 
 

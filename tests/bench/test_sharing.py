@@ -125,6 +125,29 @@ def test_a_job_may_be_claimed_again(tmp_path: Path) -> None:
     assert mine.others == 1
 
 
+def test_a_job_that_is_asked_for_twice_while_others_are_at_it_is_computed_once(
+    tmp_path: Path, monkeypatch
+) -> None:
+    results = Results(tmp_path)
+    cells = [CELL, replace(CELL, seed=1)]
+    mine = share(results, cells)
+    busy = {CELL.training_key}
+    monkeypatch.setattr(sharing.Locks, "take", lambda _, name: name not in busy)
+    monkeypatch.setattr(sharing.time, "sleep", lambda _: busy.clear())
+
+    class Again(Engine):
+        def __call__(self, jobs: Sequence[Job], *, claim: Claim) -> Iterator[Result]:
+            # As of jobs that are begun together, of which a worker died.
+            for one in jobs:
+                claim(one)
+            return super().__call__(jobs, claim=claim)
+
+    engine = Again()
+    found = list(mine.computed([job(tmp_path, cell) for cell in cells], engine))
+    assert engine.seen == [cells[1], cells[0]]
+    assert len(found) == 2
+
+
 def test_a_job_of_a_command_that_died_is_computed_here(tmp_path: Path, monkeypatch) -> None:
     results, engine = Results(tmp_path), Engine()
     mine = share(results, [CELL])
