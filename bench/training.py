@@ -206,7 +206,7 @@ class _Course:
         began = time.monotonic()
         since = began - self.saved
         ends = self.seen // epoch > (self.seen - self.batch) // epoch
-        due = since > _KEEP_SECONDS or (ends and since > _KEEP_SHARE * self.saving)
+        due = since > _KEEP_SECONDS or (ends and since >= _KEEP_SHARE * self.saving)
         if self.seen >= self.total or not due:
             return
         for place, state in enumerate(self.states):

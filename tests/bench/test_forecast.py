@@ -61,6 +61,10 @@ def test_speeds_are_medians_of_results_of_the_same_kind(job):
     on_gpu = Ahead(job("net", device="cuda:0"), steps=20, frames=1000)
     assert known.seconds(on_gpu) == 20 / 10 + 1000 / 500
     assert known.seconds(Ahead(job("linear"), 0, 10)) is None
+    # Five networks that were trained at once share the time.
+    shared = result(1, 10, "cuda:0")
+    shared.provenance["training"]["trained at once"] = 5
+    assert forecast.speeds([shared]).seconds(on_gpu) == 20 / 5 + 1000 / 500
     failed = replace(result(1, 1), status="failed")
     assert forecast.speeds([failed]) == Speeds()
 

@@ -54,6 +54,22 @@ def test_gpus_are_named_as_the_environment_names_them(monkeypatch, visible, coun
     assert gpus() == found
 
 
+def tells(item, tell):
+    tell("key", 0.5, "half")
+    return "done"
+
+
+def test_what_tells_may_fail_and_the_process_does_not_die_of_it():
+    def full(*_):
+        raise OSError(28, os.strerror(28))
+
+    seat = ProcessSeat()
+    with pytest.raises(OSError, match="No space left"):
+        seat.run(tells, 0, full)
+    seat.kill()
+    assert list(spread(tells, [0], workers=1, tell=full)) == [(0, "done")]
+
+
 def test_an_error_travels_as_itself_or_as_its_words():
     class Local(Exception):
         pass

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import config, learning, plan, registry, run, tasks
+from bench import config, learning, plan, registry, run, tasks, unfinished
 from bench.data import store
 from bench.data.clips import Clip, Dataset
 from bench.data.skeletons import BODY_14
@@ -347,6 +347,43 @@ def test_what_is_too_much_at_once_is_trained_one_by_one(job, tmp_path, monkeypat
         assert "trained at once" not in result.provenance["training"]
 
 
+def test_only_redo_all_forgets_an_interrupted_training(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.training._KEEP_SECONDS", -1.0)
+    kept = {}
+
+    def interrupted(redo):
+        task = job("tiny", out=tmp_path / redo, redo=redo)
+        save = unfinished.Unfinished.save
+
+        def dies(self, found):
+            save(self, found)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(unfinished.Unfinished, "save", dies)
+            with pytest.raises(KeyboardInterrupt):
+                computed(task)
+        load = unfinished.Unfinished.load
+
+        def loads(self):
+            kept[redo] = load(self)
+            return kept[redo]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(unfinished.Unfinished, "load", loads)
+            return computed(task).metrics
+
+    assert interrupted("failed") == interrupted("all") == interrupted("missing")
+    assert [name for name, found in kept.items() if found is None] == ["all"]
+
+
+def test_a_result_tells_that_operations_were_fused(job):
+    plain = computed(job("tiny"))
+    fused = computed(replace(job("tiny"), compiled=True))
+    assert fused.provenance["training"]["compiled"] is True
+    assert "compiled" not in plain.provenance["training"]
+
+
 def test_nothing_is_kept_of_a_training_that_diverged(job, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.training._KEEP_SECONDS", -1.0)
     task = job("broken", options={"how": "nan"}, out=tmp_path, limits={"validations": 1})
@@ -355,8 +392,6 @@ def test_nothing_is_kept_of_a_training_that_diverged(job, tmp_path, monkeypatch)
 
 
 def test_an_interrupted_training_goes_on(job, tmp_path, monkeypatch):
-    from bench import unfinished
-
     expected = computed(job("mixsynthformer", out=tmp_path / "whole"))
     monkeypatch.setattr("bench.training._KEEP_SECONDS", -1.0)
     save = unfinished.Unfinished.save

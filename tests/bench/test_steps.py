@@ -268,6 +268,38 @@ def test_the_arithmetic_can_be_coarser():
     assert 0 < off < 0.02
 
 
+@pytest.mark.parametrize("name", [*SMALL, *AHEAD])
+def test_coarser_arithmetic_is_of_all_methods_alone_and_at_once(name, monkeypatch):
+    # As autocast of a GPU has it.
+    soft = nn.Softmax.forward
+    monkeypatch.setattr(nn.Softmax, "forward", lambda self, x: soft(self, x.float()))
+    samples, coarse = source(name), settings(0).model_copy(update={"precision": "bfloat16"})
+    for seeds in ((0,), (0, 1)):
+        runs = [Run(build(name, seed), coarse, seed) for seed in seeds]
+        done = train_together(runs, samples, evaluations=1)
+        assert [type(outcome) for outcome in done] == [Trained] * len(seeds)
+
+
+def test_factors_of_convolutions_are_rounded_only_when_asked_for():
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    seen = []
+
+    class Looks(nn.Linear):
+        def forward(self, x):
+            seen.append((products.allow_tf32, convolutions.allow_tf32))
+            return super().forward(x)
+
+    method = build("mixsynthformer", 0)
+    method.embed = Looks(method.embed.in_features, method.embed.out_features)
+    for precision in ("float32", "tf32"):
+        coarse = settings(0).model_copy(update={"precision": precision, "windows": 16})
+        seen.clear()
+        train(method, source("mixsynthformer"), coarse, seed=0, evaluations=1, judge=None)
+        assert seen[-1] == (precision == "tf32",) * 2
+    assert (products.allow_tf32, convolutions.allow_tf32) == before
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_compiled_loss_is_the_same_within_rounding():

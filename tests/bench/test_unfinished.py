@@ -8,7 +8,7 @@ import torch
 
 from bench.training import train
 from bench.unfinished import Unfinished
-from tests.bench.test_steps import build, judge_of, settings, source
+from tests.bench.test_steps import AHEAD, build, judge_of, settings, source
 
 
 class Killed(Exception):
@@ -115,6 +115,38 @@ def test_another_device_and_another_torch_begin_anew(tmp_path, monkeypatch):
     assert Unfinished(tmp_path, "other", "cpu").load() is None
     monkeypatch.setattr(torch, "__version__", "0.0")
     assert Unfinished(tmp_path, "one", "cpu").load() is None
+
+
+def test_what_was_kept_of_another_network_is_not_gone_on_with(tmp_path, monkeypatch):
+    kept(tmp_path)
+    first = build("simlpe", 1)
+    wider = {**AHEAD, "simlpe": {**AHEAD["simlpe"], "blocks": 4}}
+    monkeypatch.setattr("tests.bench.test_steps.AHEAD", wider)
+    expected, whole, _ = run("simlpe")
+    assert expected.keys() != first.state_dict().keys()
+    found, done, _ = run("simlpe", Unfinished(tmp_path, "one", "cpu"))
+    assert done == whole
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_fused_operations_do_not_go_on_with_what_others_began(tmp_path):
+    kept(tmp_path)
+    assert Unfinished(tmp_path, "one", "cpu", compiled=True).load() is None
+    assert Unfinished(tmp_path, "one", "cpu").load() is not None
+
+
+def test_short_epochs_are_not_kept_when_keeping_takes_longer(tmp_path, monkeypatch):
+    now, saves = [0.0], []
+
+    class Slow(Unfinished):
+        def save(self, kept):
+            saves.append(kept.about["seen"])
+            now[0] += 1.0
+
+    monkeypatch.setattr("bench.training.time.monotonic", lambda: now[0])
+    run("simlpe", Slow(tmp_path, "one", "cpu"))
+    # 21 windows an epoch, 100 in all; no time passes but that of the first save.
+    assert len(saves) == 1
 
 
 def test_where_nothing_can_be_kept_training_goes_on(tmp_path, monkeypatch):

@@ -82,3 +82,13 @@ def test_a_table_has_its_files_and_figures_alone(tmp_path: Path) -> None:
     for name in ("table3.tex", "table3.png", "table31.tex", "table3.json"):
         (tmp_path / name).touch()
     assert [path.name for path in table_files(tmp_path, "table3")] == ["table3.png", "table3.tex"]
+
+
+def test_no_name_of_a_table_leads_out_of_the_folder(tmp_path: Path) -> None:
+    inside = tmp_path / "out"
+    inside.mkdir()
+    for place in (tmp_path, inside):
+        (place / "notes.md").touch()
+    assert table_files(inside, "notes") == [inside / "notes.md"]
+    for name in ("../notes", str(tmp_path / "notes"), "a/../../notes"):
+        assert table_files(inside, name) == []
