@@ -53,7 +53,7 @@ class Tracker:
     """
 
     def __init__(self, folder: Path, experiment: str) -> None:
-        self.warnings: list[str] = []
+        self._why = ""
         self._folder = folder.absolute()
         self._shown = folder
         self._uri = tracking_uri(folder)
@@ -194,14 +194,19 @@ class Tracker:
             self._warn(lines[-1] if lines else f"exit code {self._process.returncode}")
 
     def _warn(self, why: str) -> None:
-        if self.warnings:
-            return
-        line = f"MLflow ({shown(self._uri, self._folder)}) does not have everything: {why}; "
+        self._why = self._why or why
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line where the store does not have everything."""
+        if not self._why:
+            return []
+        line = f"MLflow ({shown(self._uri, self._folder)}) does not have everything: {self._why}; "
         if count := self._waiting():
             runs = "1 run waits" if count == 1 else f"{count} runs wait"
             command = shlex.join(["bench", "export", "--mlflow", "--out", str(self._shown)])
             line += f"{runs} for the next command, or `{command}`; "
-        self.warnings.append(f"{line}results and tables are complete without it")
+        return [f"{line}results and tables are complete without it"]
 
 
 def shown(uri: str, folder: Path) -> str:

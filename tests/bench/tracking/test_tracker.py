@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import errno
 import os
 import signal
 import socket
@@ -174,6 +175,26 @@ def test_a_server_that_never_answers_is_known_at_the_end_of_a_longer_run(
             start = time.monotonic()
         assert time.monotonic() - start < 30
     assert "the server does not answer within 3 s; 1 run waits" in tracked.warnings[0]
+
+
+def test_a_machine_that_starts_no_process_stops_nothing(
+    tmp_path: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(tracker.subprocess, "Popen", full)
+    assert "Resource temporarily unavailable; 2 runs wait" in one(log(tmp_path, keep, "a", "b"))
+
+
+def test_a_queue_that_cannot_be_read_stops_nothing(tmp_path: Path, keep: Keep) -> None:
+    (tmp_path / "mlflow-queue" / "table3.log").mkdir(parents=True)
+    assert "Is a directory" in one(log(tmp_path, keep, "linear"))
+
+
+def one(warnings: list[str]) -> str:
+    (warning,) = warnings
+    return warning
 
 
 def interrupted(tracked: Tracker, result: Result, delay: float = 0.0) -> None:
