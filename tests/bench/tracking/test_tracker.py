@@ -1,8 +1,8 @@
 """A run beside a server that is down, slow, broken or well, on real sockets."""
 
+import errno
 import importlib.util
 import json
-import errno
 import os
 import signal
 import socket
