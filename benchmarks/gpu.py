@@ -129,6 +129,8 @@ def side_of(
 
     seeds, settings: of ours, as in `captured`.
     """
+    # Streams and graphs are those of the current device.
+    torch.cuda.set_device(torch.device(device).index or 0)
     dataset = case.build()
     work = (
         captured(case, dataset, device, seeds, **settings or {})

@@ -103,8 +103,9 @@ class Failed(Exception):
 
 def brief(error: Exception) -> str:
     """What went wrong, in one line."""
-    line = next(iter(str(error).splitlines()), "")
-    return line if isinstance(error, Failed) else f"{type(error).__name__}: {line}"
+    line = str(error).partition("\n")[0]
+    name = "" if isinstance(error, Failed) else type(error).__name__
+    return ": ".join(filter(None, (name, line)))
 
 
 def alternate(sides: Mapping[str, Callable[[], float]], turns: int) -> dict[str, tuple[float, ...]]:
