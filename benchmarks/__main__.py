@@ -42,13 +42,15 @@ def list_() -> None:
     show_default=True,
     help="How long each turn lasts at least.",
 )
-@click.option("--device", default="cpu", show_default=True, help="cuda for the benchmark gpu.")
+@click.option(
+    "--device", default="cuda", show_default=True, help="Of the benchmark gpu; others use the CPU."
+)
 @click.option("--json", "raw", is_flag=True, help="Print what is stored, in place of a table.")
 @_out
 def run(
     names: tuple[str, ...], turns: int, seconds: float, device: str, raw: bool, out: Path
 ) -> None:
-    """Measure NAMES, or everything; side by side in one run."""
+    """Measure NAMES, or everything; side by side in one run. Exit code 1 where anything failed."""
     from benchmarks.measuring import Request
     from benchmarks.report import text
     from benchmarks.runs import run as run_all
@@ -61,6 +63,8 @@ def run(
     path = save(found, out)
     click.echo(path.read_text(encoding="utf-8") if raw else text([found]))
     click.echo(f"stored in {path}", err=True)
+    if found.failed:
+        sys.exit(1)
 
 
 @main.command()

@@ -7,7 +7,7 @@ its element-wise traffic at the peak of memory. A step whose parts do not overla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +18,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
 from bench.cost import cost
-from benchmarks.measuring import seconds_of
+from benchmarks.measuring import seconds_of, wait
 from benchmarks.workloads import Workload
 
 Arithmetic = Literal["float32", "tf32", "bfloat16"]
@@ -39,6 +39,11 @@ class Peaks:
 
     flops: float
     bandwidth: float
+
+    @property
+    def about(self) -> Mapping[str, float]:
+        """What a row tells of them."""
+        return {"GFLOP/s": self.flops / 1e9, "GB/s": self.bandwidth / 1e9}
 
 
 def peaks(device: str = "cpu", arithmetic: Arithmetic = "float32") -> Peaks:
@@ -96,7 +101,7 @@ def _products(device: str, arithmetic: Arithmetic) -> float:
             def work(a: Tensor = a, b: Tensor = b, out: Tensor = out, repeat: int = repeat) -> None:
                 for _ in range(repeat):
                     torch.mm(a, b, out=out)
-                _wait(device)
+                wait(device)
 
             work()
             once = min(seconds_of(work) for _ in range(_TRIES))
@@ -110,11 +115,11 @@ def _traffic(device: str) -> float:
 
     def copy() -> None:
         out.copy_(a)
-        _wait(device)
+        wait(device)
 
     def triad() -> None:
         torch.add(a, b, alpha=0.5, out=out)
-        _wait(device)
+        wait(device)
 
     best = 0.0
     for work, arrays in ((copy, 2), (triad, 3)):
@@ -122,11 +127,6 @@ def _traffic(device: str) -> float:
         once = min(seconds_of(work) for _ in range(_TRIES))
         best = max(best, arrays * a.nbytes / once)
     return best
-
-
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
 
 
 @contextmanager

@@ -24,13 +24,13 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 class Request:
     """How much is measured, and where.
 
-    turns: that each side has; seconds: of each turn, at least; device: of the measurements that
-    may use a GPU.
+    turns: that each side has; seconds: of each turn, at least; device: of the benchmark `gpu`; all
+    others are of the CPU.
     """
 
     turns: int = 5
     seconds: float = 1.0
-    device: str = "cpu"
+    device: str = "cuda"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Row:
 
     benchmark, case: its names; unit, better: of every number here; sides: the values of all turns,
     ours first, what it is compared with last (none in a row that has a limit alone); floor: what
-    the hardware would allow; about: further numbers and words.
+    the hardware would allow; about: further numbers and words; device: that it was measured on.
     """
 
     benchmark: str
@@ -49,6 +49,7 @@ class Row:
     sides: Mapping[str, tuple[float, ...]]
     floor: float | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
 
     @property
     def ours(self) -> Spread:
@@ -96,6 +97,17 @@ class Skipped(Exception):
     """A benchmark that cannot be run here; its words say why."""
 
 
+class Failed(Exception):
+    """A measurement that went wrong in a way that has words of its own."""
+
+
+def brief(error: Exception) -> str:
+    """What went wrong, in one line."""
+    line = str(error).partition("\n")[0]
+    name = "" if isinstance(error, Failed) else type(error).__name__
+    return ": ".join(filter(None, (name, line)))
+
+
 def alternate(sides: Mapping[str, Callable[[], float]], turns: int) -> dict[str, tuple[float, ...]]:
     """What each side measured, turn by turn.
 
@@ -114,6 +126,14 @@ def seconds_of(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def wait(device: str) -> None:
+    """Until a GPU has done all that it was asked for; a CPU has."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
 
 
 def repeats(seconds: float, once: float, fewest: int = 1) -> int:

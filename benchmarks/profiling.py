@@ -38,9 +38,11 @@ def _table(what: str, name: str, device: str) -> str:
 
 def _training(side: str) -> Callable[[str, str], Callable[[], object]]:
     def prepare(name: str, device: str) -> Callable[[], object]:
-        from benchmarks.training import side_of
+        from benchmarks import gpu, training
 
-        steps = side_of(side, workload(name), device)
+        case = workload(name)
+        on_gpu = device.startswith("cuda")
+        steps = gpu.side_of(side, case, device) if on_gpu else training.side_of(side, case)
         return lambda: steps(2)
 
     return prepare

@@ -60,12 +60,13 @@ def newest(runs: Sequence[Run]) -> list[Row]:
 
 
 def _skipped(runs: Sequence[Run]) -> dict[str, str]:
-    """Why the newest run that was asked for a benchmark did not measure it."""
+    """Why the newest run that was asked for a benchmark did not measure it, or not all of it."""
     reasons: dict[str, str] = {}
     for run in runs:
         for name in {row.benchmark for row in run.rows}:
             reasons.pop(name, None)
         reasons.update(run.skipped)
+        reasons.update({name: f"failed: {reason}" for name, reason in run.failed.items()})
     return reasons
 
 
@@ -99,12 +100,16 @@ def _about(runs: Sequence[Run]) -> list[str]:
     """Machines, commits and what disturbed, each run once."""
     lines = []
     for run in runs:
-        where = f"{run.machine.words}, {run.memory:g} GiB" + (f", {run.gpu}" if run.gpu else "")
+        where = f"{run.machine.words}, {run.memory:g} GiB"
+        if run.gpu:
+            where += f", {run.gpu}, CUDA {run.cuda}" if run.cuda else f", {run.gpu}"
         line = f"`{run.command}`, {run.time}, commit {run.commit[:7]}: {where}."
         if run.commit.endswith("-dirty"):
             line += " Files differed from the commit."
         if run.busy:
             line += f" The machine was not quiet: {run.busy}."
+        for name, reason in run.failed.items():
+            line += f" Failed: {name}: {reason}."
         lines.append(line)
     return lines
 
@@ -131,5 +136,7 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
+    # Reasons come from anywhere.
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     head, *rest = lines
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rest))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bench.files import write_whole
 from bench.machine import Machine, load, this_machine
 from bench.provenance import commit, hardware
 from benchmarks.catalogue import chosen
-from benchmarks.measuring import Request, Row, Skipped
+from benchmarks.measuring import Request, Row, Skipped, brief
 
 FORMAT = 1
 
@@ -23,8 +24,9 @@ FORMAT = 1
 class Run:
     """What one call of `run` found.
 
-    command: that was given; machine: with its GPU's name where one was used; busy: what else the
-    machine did, in words, empty when nothing; skipped: reasons, by benchmark.
+    command: that was given; gpu, cuda: name of the GPU and version of CUDA, where a row is of one;
+    busy: what else the machine did, in words, empty when nothing; skipped, failed: why a benchmark
+    has no rows, or not all of them.
     """
 
     command: str
@@ -36,6 +38,8 @@ class Run:
     busy: str
     rows: tuple[Row, ...]
     skipped: Mapping[str, str]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    cuda: str = ""
 
 
 _FILE = Form(
@@ -44,21 +48,31 @@ _FILE = Form(
 
 
 def run(names: Sequence[str], request: Request, command: str, say: Callable[[str], None]) -> Run:
-    """Measure the named benchmarks, or all; a busy machine is said, and does not stop anything."""
+    """Measure the named benchmarks, or all; a busy machine is said, and does not stop anything.
+
+    Neither does a benchmark that fails: its error is said and kept, with the rows before it.
+    """
     before = load()
     if not before.idle:
         say(f"warning: {before.words}: quote ratios alone")
     rows: list[Row] = []
     skipped: dict[str, str] = {}
+    failed: dict[str, str] = {}
     for name, benchmark in chosen(names).items():
         say(f"measuring {name}: {benchmark.summary}")
         try:
-            rows += [replace(row, benchmark=name) for row in benchmark.measure(request)]
+            for row in benchmark.measure(request):
+                rows.append(replace(row, benchmark=name))
         except Skipped as reason:
             say(f"skipped {name}: {reason}")
             skipped[name] = str(reason)
+        except Exception as error:
+            # Hours of other benchmarks may lie before it, and after it.
+            say("".join(traceback.format_exception(error)).rstrip())
+            failed[name] = brief(error)
+            say(f"failed {name}: {failed[name]}")
     worst = max(before, load(), key=lambda each: each.busy)
-    used = hardware(request.device)
+    used = hardware(next((row.device for row in rows if row.device != "cpu"), "cpu"))
     return Run(
         command=command,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,6 +83,8 @@ def run(names: Sequence[str], request: Request, command: str, say: Callable[[str
         busy="" if worst.idle else worst.words,
         rows=tuple(rows),
         skipped=skipped,
+        failed=failed,
+        cuda=used.get("cuda", ""),
     )
 
 

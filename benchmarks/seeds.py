@@ -54,5 +54,5 @@ def _all(executor: Executor, side: str, compiled: bool, steps: int) -> float:
 def _train(side: str, compiled: bool, steps: int) -> float:
     """In a worker of a side: so many steps; the seconds that they took."""
     if side not in _ready:
-        _ready[side] = side_of(side, workload(_WORKLOAD), compiled=compiled)
+        _ready[side] = side_of(side, workload(_WORKLOAD), compiled)
     return seconds_of(lambda: _ready[side](steps))

@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 import torch
 
-from benchmarks.measuring import Row, Spread, alternate, apart, repeats
+from benchmarks.measuring import Failed, Row, Spread, alternate, apart, brief, repeats, wait
 
 
 def test_sides_take_turns_and_swap_who_is_first() -> None:
@@ -47,3 +47,24 @@ def test_a_process_of_its_own_has_the_threads_asked_for() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     assert apart(torch.get_num_threads, 2) == 2
     assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_a_gpu_is_waited_for_and_a_cpu_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    wait("cpu")
+    wait("cuda:1")
+    assert waited == ["cuda:1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "ValueError: one"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (RuntimeError(), "RuntimeError"),
+        (Failed("float32: why"), "float32: why"),
+    ],
+)
+def test_an_error_is_told_in_one_line(error: Exception, line: str) -> None:
+    assert brief(error) == line

@@ -2,20 +2,24 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from bench.contracts import BadInput
 from bench.machine import Machine
-from benchmarks import report, runs
+from benchmarks import report, runs, training
 from benchmarks.__main__ import main
 from benchmarks.catalogue import BENCHMARKS, Benchmark, chosen
+from benchmarks.floors import Peaks
 from benchmarks.measuring import Request, Row, Skipped
 from benchmarks.runs import Run
 from benchmarks.targets import TARGETS, Target
+from benchmarks.workloads import WORKLOADS
 
 TRAINING = Row(
     "training",
@@ -36,6 +40,7 @@ RUN = Run(
     rows=(TRAINING,),
     skipped={"gpu": "no CUDA device was present"},
 )
+PEAKS = {"cpu": Peaks(1e12, 1e12)}
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -96,11 +101,11 @@ def test_the_best_of_the_rows_that_begin_alike_counts() -> None:
 
 
 def test_five_seeds_are_held_against_one() -> None:
-    rows = [
-        Row("gpu", case, "ms/step", "lower", {"ours": (ms,)})
-        for case, ms in (("one", 1.0), ("five", 1.5))
-    ]
-    assert Target("gpu", "five", "times", 2, against="one").value(rows) == 1.5
+    row = Row("gpu", "five", "ms/step", "lower", {"ours": (1.5,), "one seed": (1.0,)})
+    target = Target("gpu", "five", "times", 2)
+    assert target.value([row]) == pytest.approx(1.5)
+    assert target.reached(1.5)
+    assert not target.reached(2.1)
 
 
 def test_every_target_is_of_a_benchmark() -> None:
@@ -123,6 +128,83 @@ def test_what_cannot_run_here_is_skipped_with_its_reason(monkeypatch: pytest.Mon
     assert found.skipped == {"gpu": "no such device"}
     assert found.rows == ()
     assert "skipped gpu: no such device" in said
+
+
+def breaks(_: Request) -> Iterator[Row]:
+    yield TRAINING
+    raise RuntimeError("a | b\nmore")
+
+
+def by_name(monkeypatch: pytest.MonkeyPatch, **measures: Any) -> None:
+    """Benchmarks that measure by other functions."""
+    monkeypatch.setattr(Benchmark, "measure", property(lambda self: measures[self.module]))
+
+
+def test_a_failure_keeps_the_rows_before_it_and_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_name(monkeypatch, gpu=breaks, training=lambda _: [TRAINING])
+    said: list[str] = []
+    found = runs.run(["gpu", "training"], Request(), "a command", said.append)
+    assert [row.benchmark for row in found.rows] == ["gpu", "training"]
+    assert found.failed == {"gpu": "RuntimeError: a | b"}
+    assert "failed gpu: RuntimeError: a | b" in said
+    assert any("in breaks" in line for line in said)
+    runs.save(found, tmp_path)
+    assert runs.stored(tmp_path) == [found]
+
+
+def test_the_command_tells_at_the_end_that_something_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_name(monkeypatch, gpu=breaks, training=lambda _: [TRAINING])
+    done = CliRunner().invoke(main, ["run", "gpu", "training", "--out", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "Failed: gpu: RuntimeError: a | b." in done.stdout
+    assert "2 100" in done.stdout
+    drawn = CliRunner().invoke(main, ["report", "--markdown", "--out", str(tmp_path)])
+    assert drawn.exit_code == 0
+    assert "not measured: failed: RuntimeError: a \\| b" in drawn.stdout
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_hardware_is_that_of_what_was_measured(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def hardware(where: str) -> dict[str, Any]:
+        asked.append(where)
+        gpu = {"gpu": "Some GPU", "cuda": "13.0"} if where == "cuda" else {}
+        return {"memory": 16.0, **gpu}
+
+    monkeypatch.setattr(runs, "hardware", hardware)
+    step = Row("", "Human3.6M", "ms/step", "lower", {"ours": (0.9,)}, device=device)
+    by_name(monkeypatch, gpu=lambda _: [step], training=lambda _: [TRAINING])
+    found = runs.run(["training", "gpu"], Request(), "a command", lambda _: None)
+    assert asked == [device]
+    used = (found.gpu, found.cuda)
+    assert used == (("Some GPU", "13.0") if device == "cuda" else ("", ""))
+    assert ("16 GiB, Some GPU, CUDA 13.0." in report.text([found])) == (device == "cuda")
+
+
+def test_only_gpu_goes_to_the_device_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[Any] = []
+
+    def in_turns(made: dict[str, Any], _turns: int) -> dict[str, tuple[float, ...]]:
+        sides.extend(made.values())
+        return dict.fromkeys(made, (1.0,))
+
+    monkeypatch.setattr(training, "in_turns", in_turns)
+    monkeypatch.setattr(training, "apart", lambda *given: given[0](*given[2:]))
+    monkeypatch.setattr(training.floors, "peaks", lambda device="cpu": PEAKS[device])
+    small = replace(WORKLOADS["pw3d"].with_clips(2, 1), train_frames=80, batch=4)
+    monkeypatch.setattr(training, "WORKLOADS", {"small": small})
+    monkeypatch.setitem(WORKLOADS, "small", small)
+    rows = list(training.measure(Request(seconds=0.001, device="cuda")))
+    assert [row.device for row in rows] == ["cpu", "cpu"]
+    # Made where it would be measured: a GPU would be missing here.
+    assert all(make()() > 0 for make in sides[:2])
 
 
 def test_the_command_measures_stores_and_draws(
