@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -105,6 +107,80 @@ def test_a_cluster_computes_the_same_bits_and_leaves_nothing_else(dask, job, tmp
     left = {file.parent.name for file in (tmp_path / "there").rglob("*") if file.is_file()}
     assert left == {"weights"}
     assert jobs[0].cells[0].key in {key for key, _, _ in told}
+
+
+@pytest.fixture
+def others(tmp_path, monkeypatch):
+    """A scheduler of one test alone, and what connects to it."""
+    monkeypatch.setattr(cluster, "_PATIENCE", 2)
+    with closing(Machines(tmp_path)) as made:
+        yield made, lambda: connected(str(made.file))
+        connected(str(made.file)).client.close()
+        connected.cache_clear()
+
+
+def _waits(item, tell):
+    item.touch()
+    while not (item.parent / "go").exists():
+        time.sleep(0.05)
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_scheduler_that_is_killed_ends_the_run(others, tmp_path, count):
+    machines, connect = others
+    # A run of one is in flight as a whole; of three, one waits for its turn.
+    busy = min(count, 2)
+    for _ in range(busy):
+        machines.worker("--nthreads", "1", "--no-nanny")
+    dask = connect()
+    items = [tmp_path / f"item{number}" for number in range(count)]
+
+    def kill():
+        _until(lambda: sum(item.exists() for item in items) == busy)
+        machines.started[0].kill()
+
+    killer = Thread(target=kill)
+    killer.start()
+    with pytest.raises(BadInput, match="the scheduler is gone; .*the same command goes on"):
+        list(spread(_waits, items, workers=dask))
+    killer.join()
+    # Nor does a later run begin.
+    with pytest.raises(BadInput, match="the scheduler is gone"):
+        list(spread(_where, [1], workers=dask))
+    (tmp_path / "go").touch()
+
+
+@pytest.mark.timeout(100)
+def test_a_worker_that_is_started_again_at_its_address_is_another_one(others, tmp_path):
+    machines, connect = others
+    options = ("--nthreads", "1", "--no-nanny", "--worker-port", str(_free_port()))
+    machines.worker(*options)
+    dask = connect()
+    found = spread(_where, range(3), workers=dask)
+    _, first = next(found)
+    (address,) = dask.workers()
+    machines.started[-1].kill()
+    machines.started.pop().wait()
+    machines.worker(*options)
+    rest = [outcome for _, outcome in found]
+    assert len(rest) == 2
+    assert LOST not in rest
+    assert rest[-1] != first
+    assert set(dask.workers()) == {address}
+
+
+def _until(true) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def _where(item, tell):
