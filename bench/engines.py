@@ -34,9 +34,9 @@ def run_jobs(
     workers: how many processes on the CPU, beside one for each GPU when a job needs one; or the
     cluster whose workers do it. claim: is asked just before a job is begun, from any thread, and
     again where a worker died of it: what is to be computed of it, None for nothing. A job that
-    two workers died of is recorded as failed; jobs that are computed in one go are first done
-    again one by one. Closing the generator kills the workers; only the
-    cells in flight are lost. BadInput when no worker of the cluster can take part.
+    two workers died of is recorded as failed; jobs that were computed in one go are first done
+    again one by one. Closing the generator kills the workers; only the cells in flight are lost.
+    BadInput when no worker of the cluster can take part, or its scheduler is gone.
     """
     if not jobs:
         return
