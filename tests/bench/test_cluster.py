@@ -127,7 +127,6 @@ def _waits(item, tell):
         time.sleep(0.05)
 
 
-@pytest.mark.timeout(100)
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_scheduler_that_is_killed_ends_the_run(others, tmp_path, count):
     machines, connect = others
@@ -153,7 +152,6 @@ def test_a_scheduler_that_is_killed_ends_the_run(others, tmp_path, count):
     (tmp_path / "go").touch()
 
 
-@pytest.mark.timeout(100)
 def test_a_worker_that_is_started_again_at_its_address_is_another_one(others, tmp_path):
     machines, connect = others
     options = ("--nthreads", "1", "--no-nanny", "--worker-port", str(_free_port()))
@@ -211,7 +209,6 @@ def listed(monkeypatch):
     return Listed()
 
 
-@pytest.mark.timeout(60)
 def test_who_took_part_is_waited_for_while_another_one_refuses(listed):
     listed.folders = {"good": "a", "bad": "a"}
     found = spread(_where, range(4), workers=listed)
@@ -223,7 +220,6 @@ def test_who_took_part_is_waited_for_while_another_one_refuses(listed):
     assert listed.said == ["worker bad refuses: it runs 2 threads; start it with --nthreads 1"]
 
 
-@pytest.mark.timeout(60)
 def test_who_took_part_is_not_waited_for_without_end(listed, monkeypatch):
     monkeypatch.setattr(cluster, "_GRACE", 0.5)
     listed.folders = {"good": "a", "bad": "a"}
@@ -236,7 +232,6 @@ def test_who_took_part_is_not_waited_for_without_end(listed, monkeypatch):
     assert time.monotonic() - left > 0.4
 
 
-@pytest.mark.timeout(60)
 def test_whoever_looks_for_workers_fails_aloud(listed, monkeypatch):
     found = spread(_where, range(2), workers=listed)
     monkeypatch.setattr(listed, "workers", lambda: {"one": {}})
