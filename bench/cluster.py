@@ -11,6 +11,7 @@ import atexit
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -33,6 +34,8 @@ Say = Callable[[str], None]
 # Seconds between two looks at who is there, and until a scheduler counts as unreachable.
 _LOOK = 0.5
 _PATIENCE = 15
+# Seconds that workers are waited for which took part once, while all that are there refuse.
+_GRACE = 60
 
 _GPU = {"GPU": 1}
 # What a cluster file may start: a class, and options that it must have to suit a run.
@@ -134,14 +137,22 @@ class Cluster:
     say: Say = print
 
     def workers(self) -> Mapping[str, Mapping[str, Any]]:
-        """Who is there, by address; BadInput when the scheduler is gone."""
-        try:
-            found = self.client.scheduler_info(n_workers=-1)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise self.gone() from error
-        if self.client.status == "closed":
-            raise self.gone()
-        return cast("Mapping[str, Mapping[str, Any]]", found["workers"])
+        """Who is there, by address; BadInput when the scheduler is gone.
+
+        A lost connection is waited for: Dask's client makes another, or closes when it cannot.
+        """
+        while not self.closed:
+            try:
+                found = self.client.sync(self.client.scheduler.identity, n_workers=-1)
+                return cast("Mapping[str, Mapping[str, Any]]", found["workers"])
+            except (OSError, RuntimeError, AttributeError):
+                time.sleep(_LOOK)
+        raise self.gone()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client has given the scheduler up."""
+        return self.client.status not in ("running", "connecting")
 
     def gone(self) -> BadInput:
         """What is said when the scheduler is not there any more."""
@@ -174,6 +185,11 @@ def _has_gpu(about: Mapping[str, Any]) -> bool:
     return bool(about.get("resources", {}).get("GPU", 0) >= 1)
 
 
+# A worker between two starts: its address, and a folder that no other one has ever had. One that
+# is started again may have the same address, but other code.
+_Place = tuple[str, str]
+
+
 class _Workers(Seats):
     """Seats that come and go with the workers of a cluster."""
 
@@ -182,47 +198,63 @@ class _Workers(Seats):
         self.cluster = cluster
         self.agreed = cluster.agreed or of_code()
         self.topic = f"bench-{secrets.token_hex(8)}"
-        self.alive: frozenset[str] = frozenset()
-        self._refused: dict[str, str] = {}
+        self.alive: frozenset[_Place] = frozenset()
+        self._refused: dict[_Place, str] = {}
+        # When it was last possible that there is, or will be, a worker that takes part.
+        self._hopeful = time.monotonic()
 
     def start_call(self) -> None:
         """Look for workers from now on, and listen to them."""
+        if not self.cluster.workers():
+            self.cluster.say(f"{self.cluster.name}: waiting for a worker")
         self.cluster.client.subscribe_topic(self.topic, lambda event: self._told(*event[1]))
         Thread(target=self._watch, daemon=True).start()
 
     def stop_call(self) -> None:
         """Listen no longer."""
-        self.cluster.client.unsubscribe_topic(self.topic)
+        with _unless_closed():
+            self.cluster.client.unsubscribe_topic(self.topic)
+
+    def fail(self, error: BaseException) -> None:
+        """Make the whole call raise an error; no worker counts as alive any more."""
+        super().fail(error)
+        self.alive = frozenset()
 
     def _watch(self) -> None:
-        known: set[str] = set()
-        while not self._stopped:
-            try:
-                there = self.cluster.workers()
-            except BadInput as error:
-                self._fail(error)
-                return
-            if not there and self.alive | known == set():
-                known.add("")
-                self.cluster.say(f"{self.cluster.name}: waiting for a worker")
-            self.alive = frozenset(there)
-            for address in self.alive - known:
-                Thread(target=self._admit, args=(address, there[address]), daemon=True).start()
-            known |= self.alive
-            if self.alive and self.alive <= self._refused.keys():
-                why = "; ".join(sorted(set(self._refused.values())))
-                self._fail(BadInput("no worker can take part", file=self.cluster.name, found=why))
-            time.sleep(_LOOK)
+        try:
+            while not self._stopped:
+                self._look()
+                time.sleep(_LOOK)
+        except Exception as error:
+            # Whatever it is: without anybody who looks, the call would never end.
+            self.fail(error)
 
-    def _admit(self, address: str, about: Mapping[str, Any]) -> None:
+    def _look(self) -> None:
+        """See who came and who left; BadInput when there is nobody to hope for."""
+        found = self.cluster.workers()
+        there = {(name, about["local_directory"]): about for name, about in found.items()}
+        before, self.alive = self.alive, frozenset(there)
+        for place in self.alive - before:
+            Thread(target=self._admit, args=(place, there[place]), daemon=True).start()
+        now = time.monotonic()
+        if not self.alive or not self.alive <= self._refused.keys():
+            self._hopeful = now
+        elif not self._seats or now - self._hopeful > _GRACE:
+            why = "; ".join(sorted({self._refused[place] for place in self.alive}))
+            raise BadInput("no worker can take part", file=self.cluster.name, found=why)
+
+    def _admit(self, place: _Place, about: Mapping[str, Any]) -> None:
         """Make a seat of a worker, unless it refuses."""
-        seat = _WorkerSeat(self, address, _has_gpu(about))
+        seat = _WorkerSeat(self, place, _has_gpu(about))
         if about["nthreads"] != 1:
             problem = f"it runs {about['nthreads']} threads; start it with --nthreads 1"
         else:
             try:
                 problem = seat.run(_problem, self.agreed, self._told)
             except (Died, Gone):
+                if seat.usable:
+                    # The connection alone was lost.
+                    self._admit(place, about)
                 return
             except Exception as error:
                 # What was sent to it cannot even be read there.
@@ -230,23 +262,23 @@ class _Workers(Seats):
         if problem is None:
             self.add(seat)
         else:
-            self.cluster.say(f"worker {address} refuses: {problem}")
-            self._refused[address] = problem
+            self.cluster.say(f"worker {place[0]} refuses: {problem}")
+            self._refused[place] = problem
 
 
 class _WorkerSeat:
     """One worker of a cluster, until it dies."""
 
-    def __init__(self, owner: _Workers, address: str, gpu: bool) -> None:
+    def __init__(self, owner: _Workers, place: _Place, gpu: bool) -> None:
         self.gpu = gpu
-        self._owner, self._address = owner, address
+        self._owner, self._place = owner, place
         self._future: Any = None
         self._ended = False
 
     @property
     def usable(self) -> bool:
-        """As long as the worker is there: another one in its place has another address."""
-        return not self._ended and self._address in self._owner.alive
+        """As long as the worker is there: another one at its address is another seat."""
+        return not self._ended and self._place in self._owner.alive
 
     def run(self, work: Work, item: Any, _tell: Tell) -> Any:
         """The outcome of `work` on an item, done on the worker; it tells by the owner's topic."""
@@ -262,17 +294,19 @@ class _WorkerSeat:
         from distributed import CancelledError, KilledWorker
 
         cluster = self._owner.cluster
-        self._future = cluster.client.submit(
-            _serve,
-            work,
-            item,
-            self._owner.topic,
-            key=f"bench-{secrets.token_hex(8)}",
-            workers=[self._address],
-            allow_other_workers=False,
-            pure=False,
-        )
+        address, folder = self._place
         try:
+            self._future = cluster.client.submit(
+                _serve,
+                work,
+                item,
+                self._owner.topic,
+                folder,
+                key=f"bench-{secrets.token_hex(8)}",
+                workers=[address],
+                allow_other_workers=False,
+                pure=False,
+            )
             while True:
                 try:
                     outcome, value = self._future.result(timeout=_LOOK)
@@ -280,21 +314,40 @@ class _WorkerSeat:
                 except TimeoutError:
                     if not self.usable:
                         raise Died from None
-        except (KilledWorker, CancelledError) as error:
-            if cluster.client.status == "closed":
-                raise cluster.gone() from error
+        except (KilledWorker, OSError) as error:
             raise Died from error
+        except CancelledError as error:
+            # No worker died: the connection was lost, or nobody wants the outcome any more.
+            raise Gone from error
+        except Exception as error:
+            if not cluster.closed:
+                raise
+            self._owner.fail(cluster.gone())
+            raise Gone from error
         finally:
-            self._future.cancel()
+            self._drop()
+        if outcome == "elsewhere":
+            raise Died
         if outcome == "raised":
             raise value
         return value
 
+    def _drop(self) -> None:
+        if self._future is not None:
+            with _unless_closed():
+                self._future.cancel()
+
     def kill(self) -> None:
         """Let the worker drop what it does, the next time that it tells how it goes on."""
         self._ended = True
-        if self._future is not None:
-            self._future.cancel()
+        self._drop()
+
+
+def _unless_closed() -> AbstractContextManager[None]:
+    """Around what is told to a scheduler: nothing, when the client has given it up."""
+    from distributed.client import ClosedClientError
+
+    return suppress(ClosedClientError)
 
 
 class _Unwanted(BaseException):
@@ -309,16 +362,19 @@ def _problem(agreed: Agreement, _tell: Tell) -> str | None:
     return agreed.problem()
 
 
-def _serve(work: Work, item: Any, topic: str) -> tuple[str, Any]:
-    """What a worker does with one item."""
+def _serve(work: Work, item: Any, topic: str, folder: str) -> tuple[str, Any]:
+    """What a worker does with one item; folder: that of the worker which was asked."""
     from distributed import get_worker
 
+    worker = get_worker()
+    if worker.local_directory != folder:
+        # It has died, and Dask hands its tasks to whoever is at its address now.
+        return "elsewhere", None
     global _served
     if topic != _served:
         # A worker outlives runs, and another one's plugins may have the same names.
         registry.forget_plugins()
         _served = topic
-    worker = get_worker()
     key = worker.get_current_task()
 
     def tell(*said: Any) -> None:

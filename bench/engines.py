@@ -6,7 +6,7 @@ Both engines go through one joblib call; they differ in the seats that do the wo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,8 +34,9 @@ def run_jobs(
     workers: how many processes on the CPU, beside one for each GPU when a job needs one; or the
     cluster whose workers do it. claim: is asked just before a job is begun, from any thread, and
     again where a worker died of it: what is to be computed of it, None for nothing. A job that
-    two workers died of is recorded as failed. Closing the generator kills the workers; only the
-    cells in flight are lost. BadInput when no worker of the cluster can take part.
+    two workers died of is recorded as failed; jobs that were computed in one go are first done
+    again one by one. Closing the generator kills the workers; only the cells in flight are lost.
+    BadInput when no worker of the cluster can take part, or its scheduler is gone.
     """
     if not jobs:
         return
@@ -45,22 +46,31 @@ def run_jobs(
             jobs = [_absolute(job) for job in jobs]
             agreed = block.enter_context(agreement.of_jobs(jobs))
             workers = replace(workers, agreed=agreed)
-        found = spread(
-            compute_bundle,
-            bundles(jobs),
-            workers=workers,
-            tell=tell,
-            gpu=_needs_gpu,
-            claim=lambda bundle: tuple(filter(None, map(claim, bundle))) or LEFT,
-        )
-        block.enter_context(closing(found))
-        for bundle, results in found:
-            if isinstance(results, Lost):
-                died = "the process died; it may have run out of memory"
-                cells = (cell for job in bundle for cell in job.cells)
-                yield from (Result(cell=cell, status="failed", error=died) for cell in cells)
-            else:
-                yield from results
+        todo = bundles(jobs)
+        while todo:
+            found = spread(
+                compute_bundle,
+                todo,
+                workers=workers,
+                tell=tell,
+                gpu=_needs_gpu,
+                claim=lambda bundle: tuple(filter(None, map(claim, bundle))) or LEFT,
+            )
+            todo = []
+            with closing(found):
+                for bundle, results in found:
+                    if not isinstance(results, Lost):
+                        yield from results
+                    elif len(bundle) > 1:
+                        # Any of them may have been the cause: each is computed alone in the end.
+                        todo += [(job,) for job in bundle]
+                    else:
+                        yield from _lost(bundle[0])
+
+
+def _lost(job: Job) -> Iterator[Result]:
+    died = "the process died; it may have run out of memory"
+    return (Result(cell=cell, status="failed", error=died) for cell in job.cells)
 
 
 def _needs_gpu(bundle: tuple[Job, ...]) -> bool:

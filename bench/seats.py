@@ -84,6 +84,10 @@ class _Call:
     future: Future[Any] = field(default_factory=Future)
     deaths: int = 0
 
+    def fail(self, error: BaseException) -> None:
+        self.future.set_exception(error)
+        self.done(self.future)
+
 
 class Seats(ParallelBackendBase):  # type: ignore[misc]
     """A joblib backend: a thread for every seat takes the next task that suits it.
@@ -107,6 +111,7 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
         self._changed = Condition()
         self._waiting: dict[bool, deque[_Call]] = {True: deque(), False: deque()}
         self._stopped = False
+        self._error: BaseException | None = None
         self._seats: list[Seat] = []
         self._threads: list[Thread] = []
         self._telling = Lock()
@@ -158,20 +163,27 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
         for seat in seats:
             seat.kill()
 
-    def _fail(self, error: BaseException) -> None:
-        """Make the whole call raise an error."""
+    def fail(self, error: BaseException) -> None:
+        """Make the whole call raise an error, from any thread.
+
+        What waits raises it at once, what is in flight when its seat is dead, and so does whatever
+        is asked for later.
+        """
         with self._changed:
+            self._error = error
             calls = [call for queue in self._waiting.values() for call in queue]
             for queue in self._waiting.values():
                 queue.clear()
         for call in calls:
-            call.future.set_exception(error)
-            call.done(call.future)
+            call.fail(error)
 
     def _queue(self, call: _Call) -> None:
         with self._changed:
-            self._waiting[call.task.gpu].append(call)
-            self._changed.notify_all()
+            if self._error is None:
+                self._waiting[call.task.gpu].append(call)
+                self._changed.notify_all()
+                return
+        call.fail(self._error)
 
     def _next(self, seat: Seat) -> _Call | None:
         """The next task for a seat, waited for; None when there will be none."""
@@ -197,7 +209,8 @@ class Seats(ParallelBackendBase):  # type: ignore[misc]
                 call.deaths += isinstance(error, Died)
                 if self._stopped:
                     return
-                if call.deaths < ATTEMPTS:
+                # Where all is over no task is to blame.
+                if call.deaths < ATTEMPTS or self._error is not None:
                     # To the end of the queue: it may have died of what ran beside it.
                     self._queue(call)
                     continue

@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -19,6 +22,7 @@ from bench.cluster import Cluster, connected
 from bench.contracts import BadInput
 from bench.engines import LOST, run_jobs, spread
 from bench.results import Result
+from bench.seats import Died
 
 ROOT = Path(engines.__file__).parents[1]
 
@@ -105,6 +109,147 @@ def test_a_cluster_computes_the_same_bits_and_leaves_nothing_else(dask, job, tmp
     left = {file.parent.name for file in (tmp_path / "there").rglob("*") if file.is_file()}
     assert left == {"weights"}
     assert jobs[0].cells[0].key in {key for key, _, _ in told}
+
+
+@pytest.fixture
+def others(tmp_path, monkeypatch):
+    """A scheduler of one test alone, and what connects to it."""
+    monkeypatch.setattr(cluster, "_PATIENCE", 2)
+    with closing(Machines(tmp_path)) as made:
+        yield made, lambda: connected(str(made.file))
+        connected(str(made.file)).client.close()
+        connected.cache_clear()
+
+
+def _waits(item, tell):
+    item.touch()
+    while not (item.parent / "go").exists():
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_scheduler_that_is_killed_ends_the_run(others, tmp_path, count):
+    machines, connect = others
+    # A run of one is in flight as a whole; of three, one waits for its turn.
+    busy = min(count, 2)
+    for _ in range(busy):
+        machines.worker("--nthreads", "1", "--no-nanny")
+    dask = connect()
+    items = [tmp_path / f"item{number}" for number in range(count)]
+
+    def kill():
+        _until(lambda: sum(item.exists() for item in items) == busy)
+        machines.started[0].kill()
+
+    killer = Thread(target=kill)
+    killer.start()
+    with pytest.raises(BadInput, match=r"the scheduler is gone; .*the same command goes on"):
+        list(spread(_waits, items, workers=dask))
+    killer.join()
+    # Nor does a later run begin.
+    with pytest.raises(BadInput, match="the scheduler is gone"):
+        list(spread(_where, [1], workers=dask))
+    (tmp_path / "go").touch()
+
+
+def test_a_worker_that_is_started_again_at_its_address_is_another_one(others, tmp_path):
+    machines, connect = others
+    options = ("--nthreads", "1", "--no-nanny", "--worker-port", str(_free_port()))
+    machines.worker(*options)
+    dask = connect()
+    found = spread(_where, range(3), workers=dask)
+    _, first = next(found)
+    (address,) = dask.workers()
+    machines.started[-1].kill()
+    machines.started.pop().wait()
+    machines.worker(*options)
+    rest = [outcome for _, outcome in found]
+    assert len(rest) == 2
+    assert LOST not in rest
+    assert rest[-1] != first
+    assert set(dask.workers()) == {address}
+
+
+class Listed:
+    """A cluster that a test lists: the folders of its workers by their addresses."""
+
+    name, agreed, client = "listed", agreement.of_code(), MagicMock()
+
+    def __init__(self) -> None:
+        self.folders: dict[str, str] = {}
+        self.said: list[str] = []
+        self.say = self.said.append
+
+    def workers(self):
+        return {
+            name: {"local_directory": folder, "nthreads": 2 if name == "bad" else 1}
+            for name, folder in self.folders.items()
+        }
+
+    def seats(self, tell, claim):
+        return cluster._Workers(self, tell, claim)
+
+
+class ListedSeat(cluster._WorkerSeat):
+    """Agrees, and needs a moment for a task, whose outcome is where it was done."""
+
+    def run(self, work, item, tell):
+        if work is cluster._problem:
+            return None
+        time.sleep(0.1)
+        if not self.usable:
+            raise Died
+        return self._place
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    monkeypatch.setattr(cluster, "_WorkerSeat", ListedSeat)
+    monkeypatch.setattr(cluster, "_LOOK", 0.02)
+    return Listed()
+
+
+def test_who_took_part_is_waited_for_while_another_one_refuses(listed):
+    listed.folders = {"good": "a", "bad": "a"}
+    found = spread(_where, range(4), workers=listed)
+    assert next(found)[1] == ("good", "a")
+    listed.folders = {"bad": "a"}
+    time.sleep(0.3)
+    listed.folders = {"bad": "a", "good": "b"}
+    assert {outcome for _, outcome in found} - {("good", "a")} == {("good", "b")}
+    assert listed.said == ["worker bad refuses: it runs 2 threads; start it with --nthreads 1"]
+
+
+def test_who_took_part_is_not_waited_for_without_end(listed, monkeypatch):
+    monkeypatch.setattr(cluster, "_GRACE", 0.5)
+    listed.folders = {"good": "a", "bad": "a"}
+    found = spread(_where, range(4), workers=listed)
+    next(found)
+    listed.folders = {"bad": "a"}
+    left = time.monotonic()
+    with pytest.raises(BadInput, match="no worker can take part; found it runs 2 threads"):
+        list(found)
+    assert time.monotonic() - left > 0.4
+
+
+def test_whoever_looks_for_workers_fails_aloud(listed, monkeypatch):
+    found = spread(_where, range(2), workers=listed)
+    monkeypatch.setattr(listed, "workers", lambda: {"one": {}})
+    with pytest.raises(KeyError, match="local_directory"):
+        list(found)
+
+
+def _until(true) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def _where(item, tell):

@@ -43,6 +43,24 @@ def test_a_process_that_dies_fails_its_own_cell_only(job):
     assert "the process died" in found["dies", 0].error
 
 
+def test_what_was_computed_beside_a_killer_is_computed_again_alone(job, monkeypatch):
+    # As on a GPU, where it is seeds and optimisers that are trained at once.
+    monkeypatch.setattr(engines, "bundles", lambda jobs: [tuple(jobs)])
+    monkeypatch.setattr("bench.seats.ATTEMPTS", 1)
+    claimed = []
+
+    def claim(one):
+        claimed.append(one.cells[0].method)
+        return one
+
+    jobs = [job("dies"), job("net")]
+    found = by_cell(run_jobs(jobs, workers=1, tell=lambda *_: None, claim=claim))
+    assert "the process died" in found["dies", 0].error
+    (alone,) = compute(jobs[1], lambda *_: None)
+    assert found["net", 0].metrics == alone.metrics
+    assert claimed == ["dies", "net"] * 2
+
+
 def test_a_killer_is_done_twice_and_what_ran_beside_it_once(tmp_path):
     items = [("kill", tmp_path / "a"), ("write", tmp_path / "b"), ("write", tmp_path / "c")]
     found = dict(engines.spread(_noted, items, workers=2))

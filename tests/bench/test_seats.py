@@ -1,6 +1,7 @@
 """Who gets which task, and what becomes of a task whose seat dies: with seats made here."""
 
 from threading import Barrier, Event
+from types import SimpleNamespace
 
 import pytest
 from joblib import Parallel, delayed
@@ -164,3 +165,32 @@ def test_a_seat_that_was_dead_before_it_began_is_no_attempt():
         pass
     backend.add(Fake("last"))
     assert list(found) == [("x", "xx")]
+
+
+def test_what_fails_as_a_whole_fails_in_flight_waiting_and_later(monkeypatch):
+    # No task is to blame, not even one that is not tried again.
+    monkeypatch.setattr("bench.seats.ATTEMPTS", 1)
+    began, over = Event(), Event()
+    seat = Fake("a")
+
+    def dies(work, item, tell):
+        began.set()
+        over.wait(20)
+        raise Died
+
+    seat.run = dies
+    backend, found = Seats([seat], lambda *_: None), []
+    futures = [submitted(backend, item, found.append) for item in ("in flight", "waiting")]
+    began.wait(20)
+    backend.fail(error := ValueError("all is over"))
+    assert found == [futures[1]]
+    over.set()
+    assert futures[0].exception(20) is error
+    futures.append(submitted(backend, "later", found.append))
+    assert [future.exception(0) for future in futures] == [error] * 3
+    backend.terminate()
+
+
+def submitted(backend, item, callback):
+    """One task, as joblib hands it over."""
+    return backend.submit(SimpleNamespace(items=[delayed(doubled)(Task(item))]), callback)
