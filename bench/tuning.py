@@ -269,18 +269,19 @@ def _work(
     """Compute the trials that are missing, in this process or in several; all are over then."""
     known = {trial.number for trial in studies.finished(study)}
 
-    def look() -> None:
+    def look(_done: FrozenTrial | None = None) -> None:
         for trial in studies.finished(study):
             if trial.number not in known:
                 known.add(trial.number)
                 told(trial)
 
     def lacks() -> bool:
+        look()
         return studies.lacks(study, order)
 
     def compute() -> None:
         if workers == 1:
-            studies.work(order, told)
+            studies.work(order, look)
         else:
             seats = _seats(order, workers)
             _apart(lacks, lambda _number: (studies.work, (order,)), seats, look, study)

@@ -178,7 +178,7 @@ def test_four_workers_and_a_kill_leave_every_trial_once(server, tmp_path):
     done = studies.finished(study)
     assert len(done) == STUDY_TRIALS
     assert victim.number not in {trial.number for trial in done}
-    assert studies.lost(study) == 1
+    assert len(studies.lost(study)) == 1
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in done)
     gains = [trial.params["gain"] for trial in done]
     assert len(set(gains)) == STUDY_TRIALS
