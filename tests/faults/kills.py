@@ -50,8 +50,8 @@ class Case:
     words: of the command, without its output folder; whole: everything that is complete in that
     folder, by name, with what must be equal; stamps: what is complete, with what changes when it
     is written again; out: an output folder is also a cache, so that data is made and killed too;
-    instants: how many calls of each function a kill may wait for; hit: whether another kill could be
-    the second for a configuration, which then would have failed: the command is let through.
+    instants: how many calls of each function a kill may wait for; hit: whether another kill could
+    be the second for a configuration, which then would have failed: the command is let through.
     """
 
     name: str
