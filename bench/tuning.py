@@ -286,7 +286,7 @@ def _work(
             seats = _seats(order, workers)
             _apart(lacks, lambda _number: (studies.work, (order,)), seats, look, study)
 
-    _shared(lacks, compute, lambda: studies.awaited(study), "trial", study, say)
+    _shared(lacks, compute, lambda: studies.awaited(study), studies.settle, "trial", study, say)
 
 
 def _seats(order: Order, workers: int) -> list[str | None]:
@@ -325,24 +325,25 @@ def _finals(
                 study,
             )
 
-    _shared(lacks, compute, lambda: len(unsaid), "final", study, say)
+    _shared(lacks, compute, lambda: len(unsaid), finals.settle, "final", study, say)
 
 
 def _shared(
     lacks: Callable[[], bool],
     compute: Callable[[], None],
     others: Callable[[], int],
+    settle: Callable[[optuna.Study], object],
     word: str,
     study: optuna.Study,
     say: Say,
 ) -> None:
     """Compute what is free, and wait for what other commands are at; theirs is free if they die.
 
-    others: how many they are at; word: for one of them.
+    others: how many they are at; settle: finds the dead; word: for one of what is computed.
     """
     waits = False
     while True:
-        _settle(study)
+        settle(study)
         if lacks():
             compute()
         elif number := others():
