@@ -284,7 +284,14 @@ def _work(
             studies.work(order, look)
         else:
             seats = _seats(order, workers)
-            _apart(lacks, lambda _number: (studies.work, (order,)), seats, look, study)
+            _apart(
+                lacks,
+                lambda _number: (studies.work, (order,)),
+                seats,
+                look,
+                studies.settle,
+                study,
+            )
 
     _shared(lacks, compute, lambda: studies.awaited(study), studies.settle, "trial", study, say)
 
@@ -322,6 +329,7 @@ def _finals(
                 lambda number: (finals.compute, (order, tuple(tasks[number::workers]))),
                 seats,
                 look,
+                finals.settle,
                 study,
             )
 
@@ -332,7 +340,7 @@ def _shared(
     lacks: Callable[[], bool],
     compute: Callable[[], None],
     others: Callable[[], int],
-    settle: Callable[[optuna.Study], object],
+    settle: Callable[..., object],
     word: str,
     study: optuna.Study,
     say: Say,
@@ -357,23 +365,18 @@ def _shared(
             return
 
 
-def _settle(study: optuna.Study, *, stopped: bool = False) -> None:
-    """Let others do what processes had begun that are gone; stopped: they were ended from here."""
-    studies.settle(study, stopped=stopped)
-    finals.settle(study, stopped=stopped)
-
-
 def _apart(
     missing: Callable[[], bool],
     share: Callable[[int], tuple[Callable[..., None], tuple[Any, ...]]],
     seats: Sequence[str | None],
     look: Callable[[], None],
+    settle: Callable[..., object],
     study: optuna.Study,
 ) -> None:
     """A process for each seat until nothing is missing; those that were killed are replaced.
 
-    seats: the GPU that the process sees, None on the CPU. BadInput when workers ended without
-    anything more done.
+    seats: the GPU that the process sees, None on the CPU; settle: lets others do what the dead had
+    begun. BadInput when workers ended without anything more done.
     """
     context = get_context("spawn")
     # Read by the numeric libraries when a worker loads them; without effect in this process.
@@ -398,7 +401,7 @@ def _apart(
                 process.kill()
             for process in running:
                 process.join()
-            _settle(study, stopped=stopped)
+            settle(study, stopped=stopped)
         look()
         if studies.progress(study) == before and missing():
             raise BadInput(
