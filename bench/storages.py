@@ -15,7 +15,6 @@ from typing import BinaryIO
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -94,10 +93,9 @@ def unanswered(error: BaseException | None) -> BaseException | None:
 
 def stale(study: optuna.Study) -> Collection[int]:
     """Trials whose signs of life have ended, by the numbers that their database gives them."""
-    storage = study._storage
-    if not isinstance(storage, BaseHeartbeat):
-        return ()
-    return storage._get_stale_trial_ids(study._study_id)
+    # Optuna puts a cache before every database.
+    database = getattr(study._storage, "_backend", None)
+    return database.stale(study._study_id) if isinstance(database, _Database) else ()
 
 
 def masked(text: str) -> str:
@@ -123,6 +121,14 @@ class _Database(RDBStorage):
         self, study_id: int, template_trial: FrozenTrial | None = None
     ) -> FrozenTrial:
         return super()._create_new_trial(study_id, template_trial or _begun())
+
+    def stale(self, study_id: int) -> list[int]:
+        """Trials whose signs of life have ended."""
+        return super()._get_stale_trial_ids(study_id)
+
+    def _get_stale_trial_ids(self, *_study: int) -> list[int]:
+        # Optuna would fail them before each trial, and count no deaths: `studies.settle` does both.
+        return []
 
     def record_heartbeat(self, trial_id: int) -> None:
         # In a thread, which nobody hears: whoever computes the trial finds out, too.

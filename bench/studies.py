@@ -350,8 +350,6 @@ def work(order: Order, told: Callable[[FrozenTrial], None] = lambda _trial: None
         return
     standing = ground(order)
     while lacks(study, order):
-        # Optuna itself would fail what is lost without a word of why.
-        settle(study)
         try:
             study.optimize(
                 lambda trial: _objective(trial, order, standing),

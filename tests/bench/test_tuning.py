@@ -743,8 +743,8 @@ def test_a_configuration_that_kills_its_process_fails_and_the_study_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_finals_that_kill_their_process_fail_and_the_study_ends(typed, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "kills"), [("1", [-9] * 4), ("2", [])])
+def test_finals_that_kill_their_process_fail_and_the_study_ends(typed, tmp_path, workers, kills):
     plugin = tmp_path / "plugin.py"
     flag = tmp_path / "deadly"
     text = plugin.read_text().replace('self.options.kind == "bad"', f'os.path.exists("{flag}")')
@@ -752,7 +752,6 @@ def test_finals_that_kill_their_process_fail_and_the_study_ends(typed, tmp_path,
     words = [*BENCH, *typed, "deadly", "--trials", "3", "-j", workers]
     assert subprocess.run([*words, "--seeds", "1"], check=False).returncode == 0
     flag.touch()
-    kills = [-9] * 4 if workers == "1" else []
     for code in [*kills, 1]:
         done = subprocess.run([*words, "--seeds", "2"], check=False, capture_output=True, text=True)
         assert done.returncode == code

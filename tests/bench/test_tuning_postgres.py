@@ -221,11 +221,11 @@ def test_a_server_that_is_down_is_said_in_one_line(tmp_path):
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_server_that_goes_away_is_said_in_one_line(tmp_path, workers):
     with serving() as (url, running):
-        words = command(tmp_path, "--trials", "6", "-j", workers, "--storage", url)
+        words = command(tmp_path, "--trials", "20", "-j", workers, "--storage", url)
         said = tmp_path / "said"
         with said.open("wb") as log:
             tuned = subprocess.Popen(words, stdout=log, stderr=log)
-        wait_for(lambda: "[1/6]" in said.read_text(), 240, said.read_text)
+        wait_for(lambda: "/20] trial" in said.read_text(), 240, said.read_text)
         running.send_signal(signal.SIGINT)
         assert tuned.wait(120) == 2
     lines = [line for line in said.read_text().splitlines() if not line.startswith(("slow", " "))]
