@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,11 @@ def tune(methods: tuple[str, ...], everything: bool, listing: bool, **given: Any
             options.echo(line)
         return
     asked = tuning.Asked(methods=methods, **given)
-    for done in tuning.tune(asked, lambda line: options.echo(line, err=True)):
+    studies = tuning.tune(asked, lambda line: options.echo(line, err=True))
+    for done in studies:
         _show(done)
+    if any(done.preset is None for done in studies):
+        sys.exit(1)
 
 
 def _show(done: Any) -> None:

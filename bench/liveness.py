@@ -22,6 +22,11 @@ def is_gone(process: str) -> bool:
     return machine == _machine() and _began(int(number)) != began
 
 
+def is_elsewhere(process: str) -> bool:
+    """Whether a process is one of another machine; process: what `this_process` gave there."""
+    return process.split()[0] != _machine()
+
+
 def _machine() -> str:
     """A name for this machine that does not tell its own."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:12]

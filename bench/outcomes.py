@@ -16,10 +16,11 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from bench import spaces, studies
 from bench.data.clips import Dataset
 from bench.files import write_whole
+from bench.finals import Final, outcome
 from bench.metrics import metric_info
 from bench.provenance import provenance
 from bench.results import Cell
-from bench.studies import EXHAUSTIVE, Final, Plan
+from bench.studies import EXHAUSTIVE, Plan
 from bench.trials import Study, Trial
 from bench.tuned import Origin, Tuned
 
@@ -84,7 +85,7 @@ def record(
         **studies.said_of(plan, asked),
         "asked": asked,
         "trials": trials,
-        "lost": studies.lost(study),
+        "lost": len(studies.lost(study)),
         "finals": retrained,
         "windows": sum(one.get("windows", 0) for one in every),
         "seconds": round(sum(one.get("seconds", 0.0) for one in every), 1),
@@ -280,7 +281,7 @@ def _chosen(study: optuna.Study, plan: Plan, tasks: Sequence[Final]) -> dict[str
             cells[_label(trial)] = _cell(trial, plan)
             values[_label(trial)] = dict(zip(plan.objectives, trial.values, strict=True))
     for label, cell in {task.label: task.cell for task in tasks}.items():
-        measured = [studies.outcome(study, task) for task in tasks if task.label == label]
+        measured = [outcome(study, task) for task in tasks if task.label == label]
         found = [one.metrics for one in measured if one is not None]
         if len(found) == len(measured):
             cells[label] = cell

@@ -6,10 +6,13 @@ import fcntl
 import os
 import re
 import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -21,6 +24,8 @@ from bench.liveness import this_process
 
 # Seconds between signs of life of a trial in a database, and how long one may be without any.
 _HEARTBEAT, _GRACE = 30, 120
+
+_NO_ANSWER = (StorageInternalError, SQLAlchemyError)
 
 
 def usual(out: Path) -> str:
@@ -49,13 +54,48 @@ def open_storage(place: str) -> BaseStorage:
             found=str(error).partition("\n")[0],
             hint="pip install 'bench[tune]', or the driver that the URL names",
         ) from error
-    except (OSError, ValueError, RuntimeError, SQLAlchemyError, StorageInternalError) as error:
+    except (OSError, ValueError, RuntimeError, *_NO_ANSWER) as error:
         raise BadInput(
             "the storage of studies cannot be opened",
             file=masked(place),
             found=masked(str(error).strip().partition("\n")[0]),
             hint="--storage takes a file or an URL such as postgresql://USER@HOST/DATABASE",
         ) from error
+
+
+@contextmanager
+def answering(place: str) -> Iterator[None]:
+    """One line, a BadInput, for whatever is raised because a database went away in the block."""
+    try:
+        yield
+    except Exception as error:
+        cause = unanswered(error)
+        if cause is None:
+            raise
+        raise BadInput(
+            "the storage of studies does not answer",
+            file=masked(place),
+            found=masked(str(cause).strip().partition("\n")[0]),
+            hint="the same command goes on",
+        ) from error
+
+
+def unanswered(error: BaseException | None) -> BaseException | None:
+    """What a database answered, or did not, that led to an error; None where nothing did.
+
+    Optuna looks at a trial again where it could not store it, and so raises another error.
+    """
+    if error is None:
+        return None
+    earlier = unanswered(error.__cause__) or unanswered(error.__context__)
+    return earlier or (error if isinstance(error, _NO_ANSWER) else None)
+
+
+def stale(study: optuna.Study) -> Collection[int]:
+    """Trials whose signs of life have ended, by the numbers that their database gives them."""
+    # Optuna puts a cache before every database.
+    database = getattr(study._storage, "_backend", None)
+    return database.stale(study._study_id) if isinstance(database, _Database) else ()
 
 
 def masked(text: str) -> str:
@@ -81,6 +121,19 @@ class _Database(RDBStorage):
         self, study_id: int, template_trial: FrozenTrial | None = None
     ) -> FrozenTrial:
         return super()._create_new_trial(study_id, template_trial or _begun())
+
+    def stale(self, study_id: int) -> list[int]:
+        """Trials whose signs of life have ended."""
+        return super()._get_stale_trial_ids(study_id)
+
+    def _get_stale_trial_ids(self, *_study: int) -> list[int]:
+        # Optuna would fail them before each trial, and count no deaths: `studies.settle` does both.
+        return []
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        # In a thread, which nobody hears: whoever computes the trial finds out, too.
+        with suppress(*_NO_ANSWER):
+            super().record_heartbeat(trial_id)
 
 
 class _Lock(JournalFileOpenLock):

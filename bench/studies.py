@@ -1,8 +1,8 @@
 """Studies: trials of one method on one dataset in an Optuna storage, by any number of workers.
 
 A trial counts from the moment it begins, unless its process was killed: then another one takes its
-place. What a trial tries depends on the study's seed, on how many counted before it and on what
-those came to, so that one worker makes the same study again, interrupted or not.
+place, once. What a trial tries depends on the study's seed, on how many counted before it and on
+what those came to, so that one worker makes the same study again, interrupted or not.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,19 +24,19 @@ from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, BruteForceSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench import registry, spaces
 from bench.contracts import FOREIGN_ERRORS, BadInput
-from bench.liveness import is_gone, this_process
+from bench.liveness import is_elsewhere, is_gone, this_process
 from bench.metrics import metric_info
 from bench.results import Cell
 from bench.seeds import seed_for
-from bench.storages import WORKER, open_storage
-from bench.trying import Ground, Measured
+from bench.storages import WORKER, open_storage, stale
+from bench.trying import Ground
 
 # Trials before the sampler learns from what it has seen, and before the pruner ends any.
 START_TRIALS, START_PRUNING = 8, 4
@@ -45,7 +47,15 @@ EXHAUSTIVE = "every configuration once"
 # Seconds in which a trial has said who computes it.
 _INTRODUCED = 60
 
-_FAILURES = (*FOREIGN_ERRORS, BadInput, MemoryError)
+# How often the longest trial a process of another machine may take before it is taken for dead.
+_SLOWER = 3
+
+DIED_TWICE = "its process died twice; it may have run out of memory"
+"""Why a configuration has failed that two processes died of."""
+
+FAILURES = (*FOREIGN_ERRORS, BadInput, MemoryError)
+"""What a configuration may fail by."""
+
 Direction = Literal["minimize", "maximize"]
 
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -73,7 +83,7 @@ class Plan:
         """The study's name in its storage, and of its record."""
         said = [self.base.key, self.objectives, self.seed, self.space.plain]
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        objectives = "-".join(self.objectives).replace("@", "")
+        objectives = re.sub(r"[^A-Za-z0-9_-]", "", "-".join(self.objectives))
         return f"{self.base.method}_{self.base.dataset}_{objectives}_{digest[:12]}"
 
     @property
@@ -113,20 +123,6 @@ class Order:
     trials: int
     deadline: float = math.inf
     plugins: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class Final:
-    """A configuration that is trained again: its label, its cell, and a seed's number."""
-
-    label: str
-    cell: Cell
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """Where the study keeps what it came to."""
-        return f"final:{self.label}:{self.seed}"
 
 
 def load(order: Order) -> optuna.Study:
@@ -268,26 +264,73 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in counted(study) if trial.state in _OVER]
 
 
-def lost(study: optuna.Study) -> int:
-    """How many trials were left by killed workers, and do not count."""
-    failed = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.FAIL]
-    return sum(not t.user_attrs.keys() & {"error", "surplus"} for t in failed)
+def lost(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that were left by killed workers, and do not count."""
+    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return [trial for trial in failed if not trial.user_attrs.keys() & {"error", "surplus"}]
 
 
-def settle(study: optuna.Study) -> int:
-    """Fail trials whose process is gone, so that others take their place; how many there were."""
+def progress(study: optuna.Study) -> int:
+    """A number that grows with whatever is done: trials, those lost included, and finals."""
+    begun = [trial for trial in lost(study) if trial.params]
+    return len(finished(study)) + len(begun) + len(study.user_attrs)
+
+
+def settle(study: optuna.Study, *, stopped: bool = False) -> int:
+    """Fail trials whose process is gone, so that others take their place; how many there were.
+
+    One whose configuration another process died of counts as failed: the next would die of it too.
+    stopped: the processes were ended from outside, which is no trial's fault.
+    """
+    silent = stale(study)
+    died = [trial.params for trial in lost(study) if "stopped" not in trial.user_attrs]
     gone = 0
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         worker = trial.user_attrs.get(WORKER)
         if worker is None:  # one that a user put into the queue
-            begun = trial.datetime_start or datetime.min
-            dead = datetime.now() - begun > timedelta(seconds=_INTRODUCED)
+            dead = datetime.now() - _began(trial) > timedelta(seconds=_INTRODUCED)
         else:
-            dead = is_gone(worker)
-        if dead:
+            dead = is_gone(worker) or trial._trial_id in silent
+        if not dead:
+            continue
+        with suppress(UpdateFinishedTrialError):  # another command settles it just now
+            if stopped:
+                _note(study, trial, "stopped", True)
+            elif trial.params and trial.params in died:
+                _note(study, trial, "error", DIED_TWICE)
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-            gone += 1
+        died.append(trial.params)
+        gone += 1
     return gone
+
+
+def _note(study: optuna.Study, trial: FrozenTrial, name: str, value: object) -> None:
+    """Set an attribute of a trial that another process began."""
+    study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+
+def awaited(study: optuna.Study) -> int:
+    """How many trials are at work in other processes, as far as these are known to live."""
+    return sum(
+        (worker := trial.user_attrs.get(WORKER)) != this_process()
+        and not (worker and is_silent(study, worker, _began(trial).timestamp()))
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    )
+
+
+def patience(study: optuna.Study) -> float:
+    """Seconds for which a process of another machine, which cannot be seen, is waited for."""
+    seconds = (trial.user_attrs.get("seconds", 0.0) for trial in finished(study))
+    return max(_INTRODUCED, _SLOWER * max(seconds, default=0.0))
+
+
+def is_silent(study: optuna.Study, worker: str, since: float) -> bool:
+    """Whether a process of another machine takes so long that it is taken for dead."""
+    return is_elsewhere(worker) and time.time() - since > patience(study)
+
+
+def _began(trial: FrozenTrial) -> datetime:
+    return trial.datetime_start or datetime.fromtimestamp(0)
 
 
 def lacks(study: optuna.Study, order: Order) -> bool:
@@ -305,13 +348,13 @@ def work(order: Order, told: Callable[[FrozenTrial], None] = lambda _trial: None
     study = load(order)
     if not lacks(study, order):
         return
-    ground = _ground(order)
+    standing = ground(order)
     while lacks(study, order):
         try:
             study.optimize(
-                lambda trial: _objective(trial, order, ground),
+                lambda trial: _objective(trial, order, standing),
                 n_trials=1,
-                catch=_FAILURES,
+                catch=FAILURES,
                 callbacks=[lambda _study, trial: told(trial)],
             )
         except AssertionError as error:
@@ -319,32 +362,8 @@ def work(order: Order, told: Callable[[FrozenTrial], None] = lambda _trial: None
             raise error.__context__ or error from None
 
 
-def finals(
-    order: Order, tasks: Sequence[Final], told: Callable[[Final], None] = lambda _task: None
-) -> None:
-    """Train configurations again, each under a seed of its own; what is stored is not redone."""
-    study = load(order)
-    todo = [task for task in tasks if task.key not in study.user_attrs]
-    if not todo:
-        return
-    ground = _ground(order)
-    for task in todo:
-        try:
-            measured = ground.measure(task.cell, f"{order.plan.seed} final {task.seed}")
-            said: dict[str, Any] = asdict(measured)
-        except _FAILURES as error:
-            said = {"error": _line(error)}
-        study.set_user_attr(task.key, said)
-        told(task)
-
-
-def outcome(study: optuna.Study, task: Final) -> Measured | None:
-    """What a final training came to; None where it failed or was not run."""
-    said: Mapping[str, Any] = study.user_attrs.get(task.key, {})
-    return None if not said or "error" in said else Measured(**said)
-
-
-def _ground(order: Order) -> Ground:
+def ground(order: Order) -> Ground:
+    """What the trials and finals of an order stand on; for a process that computes."""
     from bench.processes import settle
 
     settle()
@@ -386,8 +405,11 @@ def _objective(trial: Trial, order: Order, ground: Ground) -> tuple[float, ...]:
         if not all(map(math.isfinite, reached)):
             raise ArithmeticError(f"{' and '.join(plan.objectives)} came to {reached}")
         trial.set_user_attr("metrics", dict(measured.metrics))
-    except _FAILURES as error:
-        failure = _line(error)
+    except FAILURES as error:
+        failure = line(error)
+        raise
+    except KeyboardInterrupt:
+        trial.set_user_attr("stopped", True)
         raise
     finally:
         trial.set_user_attr("windows", seen.windows)
@@ -402,5 +424,6 @@ def _place(study: optuna.Study, number: int) -> int:
     return sum(trial.number < number for trial in counted(study))
 
 
-def _line(error: BaseException) -> str:
+def line(error: BaseException) -> str:
+    """An error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

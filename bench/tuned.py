@@ -12,6 +12,7 @@ from pydantic import Field
 from bench.config import Column, Preset, Strict, TableConfig, dataset_config, nearest_names, read
 from bench.contracts import BadInput
 from bench.files import file_name, write_whole
+from bench.locks import Locks
 
 PRESET = "tuned"
 """What the preset of a tuned cell is called."""
@@ -86,10 +87,14 @@ def path_of(out: Path, method: str) -> Path:
 def save(out: Path, method: str, dataset: str, tuned: Tuned) -> Path:
     """Put what was found for a dataset into the method's file; other datasets' stay."""
     path = path_of(out, method)
-    there = read(path, TunedMethod).datasets if path.is_file() else {}
-    said = TunedMethod(method=method, datasets={**there, dataset: tuned})
-    text = yaml.safe_dump(said.model_dump(mode="json"), sort_keys=False, width=96)
-    write_whole(path, text, what="a tuned preset", hint="make room; the same command writes it")
+    what, hint = "a tuned preset", "make room; the same command writes it"
+    # Another command may tune the method on another dataset.
+    with Locks(path.parent, what=what, hint=hint) as locks:
+        locks.wait(path.name, lambda: None)
+        there = read(path, TunedMethod).datasets if path.is_file() else {}
+        said = TunedMethod(method=method, datasets={**there, dataset: tuned})
+        text = yaml.safe_dump(said.model_dump(mode="json"), sort_keys=False, width=96)
+        write_whole(path, text, what=what, hint=hint)
     return path
 
 

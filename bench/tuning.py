@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -19,20 +20,21 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from bench import outcomes, processes, registry, spaces, studies, tuned
+from bench import finals, outcomes, processes, registry, spaces, studies, tuned
 from bench.commands import device_named
 from bench.config import Column, Row, TableConfig, dataset_config
 from bench.contracts import BadInput
 from bench.data import catalogue, store
 from bench.data.clips import Dataset
 from bench.files import sweep
+from bench.finals import Final
 from bench.metrics import COSTS, LEADING, metric_info
 from bench.plan import budget_named, check_task, plan
 from bench.protocols import metrics_of
 from bench.results import Cell, check_writable
 from bench.stopping import follow_parent
-from bench.storages import masked, open_storage, usual
-from bench.studies import Final, Order
+from bench.storages import answering, masked, open_storage, unanswered, usual
+from bench.studies import Order
 from bench.tracking import Tracker
 from bench.trying import sealed
 
@@ -79,9 +81,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a study left: its record, the files written, and what the user must see."""
+    """What a study left: its record, the files written, and what the user must see.
+
+    preset: None where nothing could be measured.
+    """
 
     record: dict[str, Any]
+    preset: tuned.Tuned | None
     files: tuple[Path, ...]
     warnings: tuple[str, ...]
 
@@ -115,7 +121,8 @@ def tune(asked: Asked, say: Say) -> list[Tuning]:
         metric_info(metric)
     roots = catalogue.data_roots(asked.data)
     methods = {name: _methods(asked, name, say) for name in asked.datasets}
-    open_storage(asked.storage or usual(asked.out))
+    storage = asked.storage or usual(asked.out)
+    open_storage(storage)
     work = []
     for name in asked.datasets:
         folder = catalogue.open_folder(name, roots, budget=asked.budget, device=device, say=say)
@@ -124,7 +131,8 @@ def tune(asked: Asked, say: Say) -> list[Tuning]:
             base = base_cell(asked, method, dataset)
             study = studies.Plan(base, _objectives(asked, base, dataset), asked.seed)
             work.append((dataset, folder, study))
-    return [_tuned(asked, dataset, folder, study, device, say) for dataset, folder, study in work]
+    with answering(storage):
+        return [_tuned(asked, *each, storage, device, say) for each in work]
 
 
 def listed(methods: Sequence[str], plugins: Sequence[Path] = ()) -> list[str]:
@@ -210,10 +218,15 @@ def _objectives(asked: Asked, base: Cell, dataset: Dataset) -> tuple[str, ...]:
 
 
 def _tuned(
-    asked: Asked, dataset: Dataset, folder: Path, plan: studies.Plan, device: str, say: Say
+    asked: Asked,
+    dataset: Dataset,
+    folder: Path,
+    plan: studies.Plan,
+    storage: str,
+    device: str,
+    say: Say,
 ) -> Tuning:
     deadline = math.inf if asked.timeout is None else time.time() + asked.timeout
-    storage = asked.storage or usual(asked.out)
     order = Order(plan, storage, folder, device, asked.trials, deadline, asked.plugins)
     study = studies.load(order)
     studies.prepare(study, plan)
@@ -231,12 +244,9 @@ def _tuned(
         if tracker is not None:
             for trial in studies.finished(study):
                 tracker.trial(about, outcomes.as_trial(trial, plan, device))
-        _work(order, study, asked.workers, told)
+        _work(order, study, asked.workers, told, say)
         tasks = outcomes.finals(study, plan, asked.finalists, asked.seeds)
-        if asked.workers == 1:
-            studies.finals(order, tasks, lambda task: say(outcomes.final_line(task, study)))
-        else:
-            _finals_apart(order, study, tasks, asked.workers, say)
+        _finals(order, study, tasks, asked.workers, say)
     record = outcomes.record(study, plan, tasks, dataset, asked.trials, device)
     files = [outcomes.save(record, asked.out)]
     preset = outcomes.preset(record, plan, asked.budget)
@@ -246,32 +256,44 @@ def _tuned(
         files += pareto.draw(record, asked.out / "tuning")
     if preset is not None:
         files.append(tuned.save(asked.out, plan.base.method, dataset.name, preset))
-    return Tuning(record, tuple(files), tuple(tracker.warnings if tracker else ()))
+    return Tuning(record, preset, tuple(files), tuple(tracker.warnings if tracker else ()))
 
 
 def _work(
-    order: Order, study: optuna.Study, workers: int, told: Callable[[FrozenTrial], None]
+    order: Order,
+    study: optuna.Study,
+    workers: int,
+    told: Callable[[FrozenTrial], None],
+    say: Say,
 ) -> None:
-    """Compute what is missing, in this process or in several."""
-    studies.settle(study)
-    if workers == 1:
-        studies.work(order, told)
-        return
+    """Compute the trials that are missing, in this process or in several; all are over then."""
     known = {trial.number for trial in studies.finished(study)}
 
-    def look() -> None:
+    def look(_done: FrozenTrial | None = None) -> None:
         for trial in studies.finished(study):
             if trial.number not in known:
                 known.add(trial.number)
                 told(trial)
 
-    _apart(
-        lambda: studies.lacks(study, order),
-        lambda _number: (studies.work, (order,)),
-        _seats(order, workers),
-        look,
-        study,
-    )
+    def lacks() -> bool:
+        look()
+        return studies.lacks(study, order)
+
+    def compute() -> None:
+        if workers == 1:
+            studies.work(order, look)
+        else:
+            seats = _seats(order, workers)
+            _apart(
+                lacks,
+                lambda _number: (studies.work, (order,)),
+                seats,
+                look,
+                studies.settle,
+                study,
+            )
+
+    _shared(lacks, compute, lambda: studies.awaited(study), studies.settle, "trial", study, say)
 
 
 def _seats(order: Order, workers: int) -> list[str | None]:
@@ -280,24 +302,67 @@ def _seats(order: Order, workers: int) -> list[str | None]:
     return [devices[number % len(devices)] if devices else None for number in range(workers)]
 
 
-def _finals_apart(
+def _finals(
     order: Order, study: optuna.Study, tasks: Sequence[Final], workers: int, say: Say
 ) -> None:
-    done: set[str] = set()
+    """Train the finals that are missing, in this process or in several; all are stored then."""
+    unsaid = finals.missing(study, tasks)
 
-    def look() -> None:
-        for task in tasks:
-            if task.key not in done and task.key in study.user_attrs:
-                done.add(task.key)
+    def look(_done: Final | None = None) -> None:
+        left = finals.missing(study, unsaid)
+        for task in unsaid:
+            if task not in left:
                 say(outcomes.final_line(task, study))
+        unsaid[:] = left
 
-    _apart(
-        lambda: any(task.key not in study.user_attrs for task in tasks),
-        lambda number: (studies.finals, (order, tuple(tasks[number::workers]))),
-        _seats(order, workers),
-        look,
-        study,
-    )
+    def lacks() -> bool:
+        look()
+        return any(finals.is_free(study, task) for task in unsaid)
+
+    def compute() -> None:
+        if workers == 1:
+            finals.compute(order, tasks, look)
+        else:
+            seats = _seats(order, workers)
+            _apart(
+                lacks,
+                lambda number: (finals.compute, (order, tuple(tasks[number::workers]))),
+                seats,
+                look,
+                finals.settle,
+                study,
+            )
+
+    _shared(lacks, compute, lambda: len(unsaid), finals.settle, "final", study, say)
+
+
+def _shared(
+    lacks: Callable[[], bool],
+    compute: Callable[[], None],
+    others: Callable[[], int],
+    settle: Callable[..., object],
+    word: str,
+    study: optuna.Study,
+    say: Say,
+) -> None:
+    """Compute what is free, and wait for what other commands are at; theirs is free if they die.
+
+    others: how many they are at; settle: finds the dead; word: for one of what is computed.
+    """
+    waits = False
+    while True:
+        settle(study)
+        if lacks():
+            compute()
+        elif number := others():
+            if not waits:
+                what = f"1 {word}" if number == 1 else f"{number} {word}s"
+                most = f"at most {studies.patience(study):.0f} s for one of another machine"
+                say(f"another command computes {what}: waiting for it, {most}")
+            waits = True
+            time.sleep(_LOOK)
+        else:
+            return
 
 
 def _apart(
@@ -305,18 +370,19 @@ def _apart(
     share: Callable[[int], tuple[Callable[..., None], tuple[Any, ...]]],
     seats: Sequence[str | None],
     look: Callable[[], None],
+    settle: Callable[..., object],
     study: optuna.Study,
 ) -> None:
     """A process for each seat until nothing is missing; those that were killed are replaced.
 
-    seats: the GPU that the process sees, None on the CPU. BadInput when workers ended without
-    anything more done.
+    seats: the GPU that the process sees, None on the CPU; settle: lets others do what the dead had
+    begun. BadInput when workers ended without anything more done.
     """
     context = get_context("spawn")
     # Read by the numeric libraries when a worker loads them; without effect in this process.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     while missing():
-        before = len(studies.finished(study)) + len(study.user_attrs)
+        before, stopped = studies.progress(study), True
         running = [
             context.Process(target=_alone, args=(seat, *share(number)), daemon=True)
             for number, seat in enumerate(seats)
@@ -329,14 +395,15 @@ def _apart(
                 if not running[0].is_alive():
                     time.sleep(_LOOK / 10)
                 look()
+            stopped = False
         finally:
             for process in running:
                 process.kill()
+            for process in running:
                 process.join()
+            settle(study, stopped=stopped)
         look()
-        studies.settle(study)
-        after = len(studies.finished(study)) + len(study.user_attrs)
-        if after == before and missing():
+        if studies.progress(study) == before and missing():
             raise BadInput(
                 "the workers ended without doing anything",
                 found=f"exit codes {sorted({process.exitcode for process in running}, key=str)}",
@@ -348,4 +415,10 @@ def _alone(visible: str | None, target: Callable[..., None], arguments: tuple[An
     """The work of a process: it ends with its parent, which alone hears Ctrl-C."""
     follow_parent()
     processes.settle(visible)
-    target(*arguments)
+    try:
+        target(*arguments)
+    except Exception as error:
+        if unanswered(error) is None:
+            raise
+        # The command finds out itself, and says so in one line.
+        sys.exit(BadInput.exit_code)

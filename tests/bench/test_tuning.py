@@ -15,6 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from layouts import write_pw3d
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from bench import commands, config, engines, outcomes, registry, studies, tuned, tuning
@@ -31,6 +32,7 @@ from bench.trying import Ground, Measured, sealed
 from bench.tuning import Asked
 
 PLUGIN = """
+import os, signal
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import ClassVar
@@ -64,6 +66,14 @@ class Calm(Tiny):
     name = "calm"
     search: ClassVar[Search] = Search(options={"gain": Real(0.0, 1.0)})
 
+class Deadly(Tiny):
+    name = "deadly"
+    search: ClassVar[Search] = Search(options={"kind": Choice(("good", "bad", "fair"))})
+    def loss(self, keyframes, truth):
+        if self.options.kind == "bad":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return (self.recover(keyframes) - truth).abs().mean()
+
 class Still:
     name, title, source, revision, Options = "still", "Still", "here", 1, _Options
     def __init__(self, options, window):
@@ -96,9 +106,9 @@ def ask(data, plugin, tmp_path):
         track=False,
     )  # fmt: skip
 
-    def tune(**change):
+    def tune(say=None, **change):
         said: list[str] = []
-        (done,) = tuning.tune(replace(asked, **change), said.append)
+        (done,) = tuning.tune(replace(asked, **change), say or said.append)
         done.record["said"] = said
         return done
 
@@ -540,6 +550,248 @@ def test_trials_are_copied_to_mlflow(ask, tmp_path, monkeypatch):
     told.clear()
     ask(trials=2, track=True)
     assert [trial.number for _, trial in told[1:]] == [0, 1]
+
+
+BENCH = (sys.executable, "-m", "bench")
+
+
+@pytest.fixture
+def typed(data, plugin, tmp_path) -> list[str]:
+    """The words of a small `bench tune` but for the method."""
+    return [
+        "tune", "--dataset", "pw3d-spin", "--windows", "64", "--budget", "smoke",
+        "--finalists", "1", "--seeds", "1", "--no-track", "--device", "cpu", "--data", str(data),
+        "--plugin", str(plugin), "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def another(ask, tmp_path):
+    """The study of a first command, and the name of another process that lives until it is told."""
+    first = ask(trials=2)
+    place = open_storage(str(tmp_path / "out/tuning/studies.journal"))
+    study = optuna.load_study(study_name=first.record["study"], storage=place)
+    code = "from bench.liveness import this_process; print(this_process(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        yield study, process.stdout.readline().strip(), process
+        process.kill()
+
+
+def begun(study: optuna.Study, worker: str) -> optuna.Trial:
+    trial = study.ask()
+    trial.suggest_float("gain", 0.0, 1.0)
+    trial.set_user_attr("worker", worker)
+    return trial
+
+
+def test_finals_begin_when_the_trials_of_other_commands_are_over(
+    ask, another, measured, monkeypatch
+):
+    monkeypatch.setattr(tuning, "_LOOK", 0.01)
+    study, name, _ = another
+    theirs = begun(study, name)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "waiting for it" in line:
+            study.tell(theirs.number, 0.0)
+
+    done = ask(say, trials=3)
+    assert "another command computes 1 trial: waiting for it, at most 60 s for one" in " ".join(
+        said
+    )
+    assert done.record["chosen"]["finals"].keys() >= {f"trial {theirs.number}"}
+    assert len(done.record["trials"]) == 3
+
+
+def test_trials_of_a_command_that_dies_are_tried_by_the_one_that_waits(ask, another, monkeypatch):
+    monkeypatch.setattr(tuning, "_LOOK", 0.01)
+    study, name, process = another
+    theirs = begun(study, name)
+
+    def say(line: str) -> None:
+        if "waiting for it" in line:
+            process.kill()
+            process.wait()
+
+    done = ask(say, trials=3)
+    assert done.record["lost"] == 1
+    assert [trial["number"] for trial in done.record["trials"]] == [0, 1, theirs.number + 1]
+
+
+def test_finals_of_another_command_are_taken_from_it(ask, another, monkeypatch):
+    monkeypatch.setattr(tuning, "_LOOK", 0.01)
+    study, name, _ = another
+    trained: list[object] = []
+
+    def measure(self, cell, seed, look=lambda *_: None):
+        trained.append(seed)
+        return Measured({"mpjpe": 0.5, "macs": 1.0}, 96, 0.0)
+
+    monkeypatch.setattr(Ground, "measure", measure)
+    study.set_user_attr("claim:preset:3", {"worker": name, "since": 0.0, "deaths": 0})
+    study.set_user_attr("claim:trial 0:3", {"worker": name, "since": 0.0, "deaths": 0})
+    study.set_user_attr("claim:trial 1:3", {"worker": name, "since": 0.0, "deaths": 0})
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "waiting for it" in line:
+            for label in ("preset", "trial 0", "trial 1"):
+                theirs = {"metrics": {"mpjpe": 0.25}, "windows": 96, "seconds": 0.0}
+                study.set_user_attr(f"final:{label}:3", theirs)
+
+    done = ask(say, trials=2, seeds=3)
+    assert "0 final 3" not in trained
+    finals = [final for final in done.record["finals"] if final["seed"] == 3]
+    assert {final["metrics"]["mpjpe"] for final in finals} == {0.25}
+    assert sum("seed 3: MPJPE" in line for line in said) == len(finals)
+
+
+def test_two_commands_that_tune_a_method_on_two_datasets_lose_none(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from bench import tuned\n"
+        "found = tuned.Tuned.model_validate_json(sys.argv[2])\n"
+        "for number in range(25):\n"
+        "    tuned.save(Path(sys.argv[1]), 'mct', sys.argv[3] + str(number), found)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path), preset().model_dump_json()]
+    running = [subprocess.Popen([*words, name]) for name in "ab"]
+    assert [process.wait(120) for process in running] == [0, 0]
+    wanted = {f"{name}{number}" for name in "ab" for number in range(25)}
+    assert tuned.load(tmp_path / "presets")["mct"].datasets.keys() == wanted
+
+
+def spoil(place: Path) -> None:
+    """A database in the middle of a study becomes none."""
+    place.write_bytes(b"no database" * 1000)
+
+
+def test_a_database_that_goes_away_is_said_in_one_line(ask, measured, tmp_path, monkeypatch):
+    place = tmp_path / "studies.db"
+    measure, calls = Ground.measure, 0
+
+    def lose(self, *given):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            spoil(place)
+        return measure(self, *given)
+
+    monkeypatch.setattr(Ground, "measure", lose)
+    with pytest.raises(BadInput) as caught:
+        ask(storage=f"sqlite:///{place}")
+    assert "the storage of studies does not answer" in str(caught.value)
+    assert "file is not a database" in str(caught.value)
+    assert "the same command goes on" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_worker_leaves_it_to_its_command_to_say_that_a_database_is_gone(monkeypatch):
+    def work(error: Exception) -> None:
+        try:
+            raise StorageInternalError("gone")
+        finally:
+            raise error
+
+    monkeypatch.setattr(tuning, "follow_parent", lambda: None)
+    monkeypatch.setattr(tuning.processes, "settle", lambda _visible: None)
+    with pytest.raises(SystemExit) as caught:
+        tuning._alone(None, work, (UnboundLocalError("state"),))
+    assert caught.value.code == 2
+    with pytest.raises(ZeroDivisionError):
+        tuning._alone(None, lambda: 1 / 0, ())
+
+
+def test_a_study_without_a_preset_ends_in_exit_code_1(typed, monkeypatch):
+    def fail(*_given):
+        raise ArithmeticError("on purpose")
+
+    monkeypatch.setattr(Ground, "measure", fail)
+    result = CliRunner().invoke(main, [*typed, "calm", "--trials", "2"], prog_name="bench")
+    assert "no configuration could be measured: no preset is written" in result.stdout
+    assert result.exit_code == 1
+
+
+def test_objectives_with_a_dot_are_tuned(ask, monkeypatch):
+    names = ("pixels", "pck@0.05")
+    monkeypatch.setattr(tuning, "metrics_of", lambda *_: names)
+    found = Measured({"pixels": 2.0, "pck@0.05": 0.5}, 96, 0.0)
+    monkeypatch.setattr(Ground, "measure", lambda *_: found)
+    done = ask(trials=1, objectives=names)
+    assert done.record["study"].startswith("calm_pw3d-spin_pixels-pck005_")
+    assert done.record["chosen"]["values"] == {"pixels": 2.0, "pck@0.05": 0.5}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "codes"), [("1", [-9, -9, 0]), ("2", [0])])
+def test_a_configuration_that_kills_its_process_fails_and_the_study_goes_on(
+    typed, tmp_path, workers, codes
+):
+    words = [*BENCH, *typed, "deadly", "--trials", "3", "-j", workers]
+    assert [subprocess.run(words, check=False).returncode for _ in codes] == codes
+    (path,) = (tmp_path / "out/tuning").glob("*.json")
+    record = json.loads(path.read_text())
+    assert record["lost"] == 1
+    assert {trial["params"]["kind"]: trial["error"] for trial in record["trials"]} == {
+        "good": None, "fair": None, "bad": studies.DIED_TWICE,
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "kills"), [("1", [-9] * 4), ("2", [])])
+def test_finals_that_kill_their_process_fail_and_the_study_ends(typed, tmp_path, workers, kills):
+    plugin = tmp_path / "plugin.py"
+    flag = tmp_path / "deadly"
+    text = plugin.read_text().replace('self.options.kind == "bad"', f'os.path.exists("{flag}")')
+    plugin.write_text(text)
+    words = [*BENCH, *typed, "deadly", "--trials", "3", "-j", workers]
+    assert subprocess.run([*words, "--seeds", "1"], check=False).returncode == 0
+    flag.touch()
+    for code in [*kills, 1]:
+        done = subprocess.run([*words, "--seeds", "2"], check=False, capture_output=True, text=True)
+        assert done.returncode == code
+    assert "seed 2: failed: its process died twice" in done.stderr
+    (path,) = (tmp_path / "out/tuning").glob("*.json")
+    finals = json.loads(path.read_text())["finals"]
+    died = {final["seed"]: final.get("error") for final in finals}
+    assert died == {1: None, 2: studies.DIED_TWICE}
+
+
+@pytest.mark.slow
+def test_two_commands_share_trials_and_finals(typed, tmp_path):
+    words = [*BENCH, *typed, "calm", "--trials", "8", "--seeds", "3"]
+    running = [
+        subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    best = [out[out.index("  best:") :].splitlines()[0] for out, _ in said]
+    assert best[0] == best[1]
+    (path,) = (tmp_path / "out/tuning").glob("*.json")
+    record = json.loads(path.read_text())
+    assert len(record["trials"]) == 8
+    chosen = tuned.load(tmp_path / "out/presets")["calm"].datasets["pw3d-spin"]
+    assert chosen.origin.label == record["chosen"]["label"]
+    assert chosen.origin.trials == 8
+
+
+@pytest.mark.slow
+def test_workers_say_in_one_line_that_a_database_is_gone(typed, tmp_path):
+    place = tmp_path / "studies.db"
+    plugin = tmp_path / "plugin.py"
+    gone = f'open("{place}", "wb").write(b"no database" * 1000)'
+    plugin.write_text(plugin.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", gone))
+    words = [*typed, "deadly", "--trials", "6", "-j", "2", "--storage", f"sqlite:///{place}"]
+    done = subprocess.run([*BENCH, *words], check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("the storage of studies does not answer") == 1
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

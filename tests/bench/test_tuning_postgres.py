@@ -83,7 +83,14 @@ def installed() -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The URL of a new, empty database. A server refuses to run as root: then it is nobody's."""
+    """The URL of a new, empty database."""
+    with serving() as (url, _):
+        yield url
+
+
+@contextmanager
+def serving() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The URL of a new, empty database, and its server: as root it would not run, but as nobody."""
     installed()
     folder, port = Path(tempfile.mkdtemp(prefix="bench-postgres-")), free_port()
     who = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
@@ -99,7 +106,7 @@ def server() -> Iterator[str]:
             running = subprocess.Popen([*map(str, start)], stdout=log, stderr=log, **options)
         try:
             wait_for(lambda: answers(port), 60, (folder / "log").read_text)
-            yield f"postgresql://bench@127.0.0.1:{port}/postgres"
+            yield f"postgresql://bench@127.0.0.1:{port}/postgres", running
         finally:
             running.send_signal(signal.SIGINT)
             running.wait(30)
@@ -178,7 +185,7 @@ def test_four_workers_and_a_kill_leave_every_trial_once(server, tmp_path):
     done = studies.finished(study)
     assert len(done) == STUDY_TRIALS
     assert victim.number not in {trial.number for trial in done}
-    assert studies.lost(study) == 1
+    assert len(studies.lost(study)) == 1
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in done)
     gains = [trial.params["gain"] for trial in done]
     assert len(set(gains)) == STUDY_TRIALS
@@ -209,6 +216,22 @@ def test_a_server_that_is_down_is_said_in_one_line(tmp_path):
     assert "cannot be opened" in done.stderr
     assert "secret" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_goes_away_is_said_in_one_line(tmp_path, workers):
+    with serving() as (url, running):
+        words = command(tmp_path, "--trials", "20", "-j", workers, "--storage", url)
+        said = tmp_path / "said"
+        with said.open("wb") as log:
+            tuned = subprocess.Popen(words, stdout=log, stderr=log)
+        wait_for(lambda: "/20] trial" in said.read_text(), 240, said.read_text)
+        running.send_signal(signal.SIGINT)
+        assert tuned.wait(120) == 2
+    lines = [line for line in said.read_text().splitlines() if not line.startswith(("slow", " "))]
+    assert len(lines) == 1, said.read_text()
+    assert lines[0].startswith("bench: postgresql://bench@127.0.0.1")
+    assert "the storage of studies does not answer" in lines[0]
 
 
 @contextmanager

@@ -50,7 +50,8 @@ class Case:
     words: of the command, without its output folder; whole: everything that is complete in that
     folder, by name, with what must be equal; stamps: what is complete, with what changes when it
     is written again; out: an output folder is also a cache, so that data is made and killed too;
-    instants: how many calls of each function a kill may wait for.
+    instants: how many calls of each function a kill may wait for; hit: whether another kill could
+    be the second for a configuration, which then would have failed: the command is let through.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Case:
     instants: Mapping[str, int] = field(
         default_factory=lambda: {"fsync": 6, "replace": 6, "rename": 6}
     )
+    hit: Callable[[Path], bool] = lambda _folder: False
 
 
 @dataclass
@@ -134,17 +136,36 @@ def _placed(label: str, places: dict[int, int]) -> str:
 
 def told(folder: Path) -> dict[str, object]:
     """Every trial that is over and counts, and every final, as the storage has them."""
-    place = usual(folder / "out")
-    if not Path(place).is_file():
-        return {}
     found: dict[str, object] = {}
-    storage = open_storage(place)
-    for name in optuna.get_all_study_names(storage):
-        study = optuna.load_study(study_name=name, storage=storage)
+    for study in studies(folder):
+        name = study.study_name
         for trial in finished(study):
             found[f"{name} {trial.number}"] = (trial.datetime_complete, trial.values)
         found |= {f"{name} {k}": v for k, v in study.user_attrs.items() if "final:" in k}
     return found
+
+
+def studies(folder: Path) -> list[optuna.Study]:
+    """The studies of an output folder."""
+    place = usual(folder / "out")
+    if not Path(place).is_file():
+        return []
+    storage = open_storage(place)
+    names = optuna.get_all_study_names(storage)
+    return [optuna.load_study(study_name=name, storage=storage) for name in names]
+
+
+def hit(folder: Path) -> bool:
+    """Whether a trial or a final was killed that is not over since."""
+    for study in studies(folder):
+        over = [trial.params for trial in finished(study)]
+        said = study.user_attrs
+        claimed = [name.replace("claim:", "final:", 1) for name in said if "claim:" in name]
+        if not all(trial.params in over for trial in study.get_trials() if trial.params):
+            return True
+        if not said.keys() >= set(claimed):
+            return True
+    return False
 
 
 def files(*places: str) -> Callable[[Path], dict[str, object]]:
@@ -190,6 +211,7 @@ def cases(folder: Path) -> list[Case]:
             told,
             # Every line of the journal is a write of its own.
             instants={"fsync": 120, "replace": 4},
+            hit=hit,
         ),
         Case(
             "data prepare",
@@ -259,9 +281,9 @@ def campaign(
     for turn in range(most + 1):
         before = case.stamps(folder)
         count.commands += 1
-        instant = next(kinds) if turn < most else ""
+        last = turn == most or case.hit(folder)
+        instant = "" if last else next(kinds)
         command = Command(case, folder, instant)
-        last = turn == most
         code = command.wait(None if instant or last else draw.uniform(0, duration))
         command.kill()
         after = case.stamps(folder)
