@@ -1,6 +1,7 @@
 """What every test stands on: one thread, no deadlines, no settings of the user, named skips."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     skips = {}
     if not torch.cuda.is_available():
         skips["cuda"] = pytest.mark.skip(reason="no CUDA device on this machine")
+    if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
+        skips["compiler"] = pytest.mark.skip(reason="no C++ compiler on this machine")
     if not SHARED.is_dir():
         skips["shared"] = pytest.mark.skip(reason=NO_SHARED)
     for item in items:

@@ -377,6 +377,7 @@ def test_only_redo_all_forgets_an_interrupted_training(job, tmp_path, monkeypatc
     assert [name for name, found in kept.items() if found is None] == ["all"]
 
 
+@pytest.mark.compiler
 def test_a_result_tells_that_operations_were_fused(job):
     plain = computed(job("tiny"))
     fused = computed(replace(job("tiny"), compiled=True))

@@ -301,6 +301,7 @@ def test_factors_of_convolutions_are_rounded_only_when_asked_for():
 
 
 @pytest.mark.slow
+@pytest.mark.compiler
 @pytest.mark.timeout(1800)
 def test_a_compiled_loss_is_the_same_within_rounding():
     for runs in ((0,), (0, 1)):

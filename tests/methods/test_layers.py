@@ -32,6 +32,7 @@ def test_nothing_is_done_where_nothing_is_to_be_dropped(share: float, training: 
     assert Dropout(share).train(training)(x) is x
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("shape", [(7, 33), (2, 3, 5)])
 def test_fused_it_is_the_same(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
