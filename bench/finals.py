@@ -16,7 +16,8 @@ import optuna
 from bench import studies
 from bench.liveness import is_gone, this_process
 from bench.results import Cell
-from bench.studies import DIED_TWICE, FAILURES, Order
+from bench.run import FAILURES, in_one_line
+from bench.studies import DIED_TWICE, Order
 from bench.trying import Measured
 
 _FINAL, _CLAIM = "final", "claim"
@@ -77,7 +78,7 @@ def compute(
             measured = ground.measure(task.cell, f"{order.plan.seed} final {task.seed}")
             said: dict[str, Any] = asdict(measured)
         except FAILURES as error:
-            said = {"error": studies.line(error)}
+            said = {"error": in_one_line(error)}
         except KeyboardInterrupt:
             _give(study, task.claim, died=False)
             raise

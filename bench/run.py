@@ -31,6 +31,11 @@ _OPTIMISER = ("lr", "amsgrad", "weight_decay", "schedule", "decay", "milestones"
 _SCORED = ("protocol", "preset", "training")
 
 
+def in_one_line(error: BaseException) -> str:
+    """An error's name and words, as results and studies keep them."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 @dataclass(frozen=True)
 class Job:
     """Cells that share their weights, with what is needed to compute them but moves no number.
@@ -153,8 +158,7 @@ def compute_bundle(bundle: Sequence[Job], tell: Tell) -> tuple[Result, ...]:
         return Result(cell=cell, dataset=about, provenance=where, **rest)
 
     def failed(cell: Cell, error: BaseException) -> Result:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return result(cell, status="failed", error=text)
+        return result(cell, status="failed", error=in_one_line(error))
 
     results = []
     ready = methods_ready(bundle, dataset, tell, here, said.append)

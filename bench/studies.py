@@ -30,10 +30,10 @@ from optuna.samplers import BaseSampler, BruteForceSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench import registry, spaces
-from bench.contracts import FOREIGN_ERRORS, BadInput
 from bench.liveness import is_elsewhere, is_gone, this_process
 from bench.metrics import metric_info
 from bench.results import Cell
+from bench.run import FAILURES, in_one_line
 from bench.seeds import seed_for
 from bench.storages import WORKER, open_storage, stale
 from bench.trying import Ground
@@ -52,9 +52,6 @@ _SLOWER = 3
 
 DIED_TWICE = "its process died twice; it may have run out of memory"
 """Why a configuration has failed that two processes died of."""
-
-FAILURES = (*FOREIGN_ERRORS, BadInput, MemoryError)
-"""What a configuration may fail by."""
 
 Direction = Literal["minimize", "maximize"]
 
@@ -406,7 +403,7 @@ def _objective(trial: Trial, order: Order, ground: Ground) -> tuple[float, ...]:
             raise ArithmeticError(f"{' and '.join(plan.objectives)} came to {reached}")
         trial.set_user_attr("metrics", dict(measured.metrics))
     except FAILURES as error:
-        failure = line(error)
+        failure = in_one_line(error)
         raise
     except KeyboardInterrupt:
         trial.set_user_attr("stopped", True)
@@ -422,8 +419,3 @@ def _objective(trial: Trial, order: Order, ground: Ground) -> tuple[float, ...]:
 def _place(study: optuna.Study, number: int) -> int:
     """How many trials count that began before the one of this number."""
     return sum(trial.number < number for trial in counted(study))
-
-
-def line(error: BaseException) -> str:
-    """An error in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
