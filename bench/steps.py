@@ -8,7 +8,7 @@ Axes: R runs, B samples of a batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -18,6 +18,7 @@ from torch.func import functional_call, vmap
 from bench.config import Training
 from bench.contracts import Samples
 from bench.noise import Noise, noisy, supplied, words_of
+from bench.sums import SplitSums
 
 # Steps before a step is captured: what is made on first use has to be there by then.
 _BEFORE_CAPTURE = 3
@@ -63,6 +64,7 @@ class Step:
             for method, own in zip(methods, settings, strict=True)
         ]
         self._rates = [own.lr for own in settings]
+        self.compiled = compiled
         losses = self._losses_of_many if len(methods) > 1 else self._loss_of_one
         self._losses = torch.compile(losses, dynamic=False) if compiled else losses
 
@@ -90,7 +92,7 @@ class Step:
             tensor.grad = None
         given, wanted = self.source.gather(index.flatten())
         precision = self.settings[0].precision
-        with _factors(precision):
+        with _factors(precision), self._products():
             with _autocast(index.device, precision):
                 losses = self._losses(given, wanted)
             losses.float().sum().backward()  # type: ignore[no-untyped-call]
@@ -98,6 +100,10 @@ class Step:
         for optimiser in self.optimisers:
             optimiser.step()
         self.losses += losses.detach()
+
+    def _products(self) -> AbstractContextManager[object]:
+        """How matrix products are computed, both ways."""
+        return nullcontext()
 
     def _loss_of_one(self, given: Tensor, wanted: Tensor) -> Tensor:
         method = self.methods[0]
@@ -160,6 +166,12 @@ class CapturedStep(Step):
             self._take(self.index)
         torch.cuda.current_stream().wait_stream(stream)
         self._taken += 1
+
+    def _products(self) -> AbstractContextManager[object]:
+        # What is compiled chooses its own, and what is never captured would pay for it every time.
+        if self.compiled or self.why_not:
+            return nullcontext()
+        return SplitSums()  # type: ignore[no-untyped-call]
 
     def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()

@@ -86,6 +86,8 @@ class Linear(_Interpolator):
         # The last keyframe opens an interval too, cut off after its first frame: the whole
         # window then comes from one operation that touches every value once.
         end = torch.cat([start[1:], start[-1:]])
+        # It stays where it was needed: a step that copies from the CPU cannot be captured.
+        self._progress = self._progress.to(keyframes.device)
         line = torch.lerp(start, end, self._progress.to(keyframes))
         # torch may lay tiny results out in another order, which `view` cannot take.
         return line.reshape(-1, B, P)[: self.window.frames].transpose(0, 1)

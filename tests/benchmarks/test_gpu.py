@@ -179,6 +179,6 @@ def test_steps_are_measured() -> None:
 def test_every_step_of_a_turn_is_launched_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = gpu.side_of("ours", replace(SMALL, batch=64), "cuda", seeds=2)
     launched: list[object] = []
-    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", launched.append)
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: launched.append(graph))
     steps(20)
     assert len(launched) == 20
