@@ -6,7 +6,7 @@ measured is the step as it is for all the rest: made once, captured, and taken m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -49,28 +49,70 @@ _ARITHMETIC: dict[floors.Arithmetic, dict[str, Any]] = {
     "bfloat16": {"precision": "bfloat16"},
 }
 
+_PLAIN = "straightforward"
+_AT_ONCE = "five seeds at once"
+
 
 def measure(request: Request) -> Iterator[Row]:
     """Milliseconds of a training step of Human3.6M, row by row.
 
-    One that fails does not take the others with it; Failed names all of them at the end.
+    All sides take turns with one another. One that fails does not take the others with it; Failed
+    names all of them at the end.
     """
     check(request.device)
-    parts: dict[str, Callable[[], Row]] = {
-        arithmetic: partial(one_seed, arithmetic, request) for arithmetic in _ARITHMETIC
+    case = workload(_WORKLOAD)
+    ours = {
+        f"{arithmetic}, compiled" if compiled else arithmetic: (arithmetic, compiled)
+        for compiled in (False, True)
+        for arithmetic in _ARITHMETIC
     }
-    parts["five seeds at once"] = partial(at_once, request)
+    sides: dict[str, Callable[[], Callable[[], float]]] = {
+        name: partial(_measurement, "ours", request, 1, _ARITHMETIC[arithmetic], compiled)
+        for name, (arithmetic, compiled) in ours.items()
+    }
+    sides[_AT_ONCE] = partial(_measurement, "ours", request, SEEDS)
+    sides[_PLAIN] = partial(_measurement, _PLAIN, request)
     errors: dict[str, Exception] = {}
-    for name, part in parts.items():
-        try:
-            row = part()
-        except Exception as error:
-            errors[name] = error
-        else:
-            yield row
+    turns = in_turns(sides, request.turns, together=True, errors=errors)
+    peaks = apart(_peaks, 1, request.device)
+
+    def row(name: str, what: str, against: Mapping[str, str], **rest: Any) -> Row:
+        found = {title: turns[side] for title, side in against.items() if side in turns}
+        return Row(
+            "gpu",
+            f"{case.title}, {what}",
+            "ms/step",
+            "lower",
+            {"ours": turns[name], **found},
+            **rest,
+        )
+
+    for name, (arithmetic, _) in ours.items():
+        if name not in turns:
+            continue
+        yield row(
+            name,
+            f"training step, {name}",
+            {_PLAIN: _PLAIN},
+            floor=1000 * case.training.batch * floors.training_floor(case, peaks[arithmetic]),
+            about={"batch": case.training.batch, **peaks[arithmetic].about},
+            device=request.device,
+        )
+    if _AT_ONCE in turns:
+        yield row(
+            _AT_ONCE,
+            _AT_ONCE,
+            {"one seed": "float32"},
+            about={"batch": case.training.batch, "seeds": SEEDS},
+            device=request.device,
+        )
     if errors:
         said = "; ".join(f"{name}: {brief(error)}" for name, error in errors.items())
         raise Failed(said) from next(iter(errors.values()))
+
+
+def _peaks(device: str) -> dict[floors.Arithmetic, floors.Peaks]:
+    return {arithmetic: floors.peaks(device, arithmetic) for arithmetic in _ARITHMETIC}
 
 
 def check(device: str) -> None:
@@ -81,59 +123,23 @@ def check(device: str) -> None:
         raise Skipped("no CUDA device was present")
 
 
-def one_seed(arithmetic: floors.Arithmetic, request: Request) -> Row:
-    """A step in an arithmetic, against the straightforward way in float32."""
-    case = workload(_WORKLOAD)
-    settings = _ARITHMETIC[arithmetic]
-    sides = {
-        "ours": partial(_measurement, "ours", request, 1, settings),
-        "straightforward": partial(_measurement, "straightforward", request),
-    }
-    turns = in_turns(sides, request.turns)
-    peak = apart(floors.peaks, 1, request.device, arithmetic)
-    batch = case.training.batch
-    return Row(
-        "gpu",
-        f"{case.title}, training step, {arithmetic}",
-        "ms/step",
-        "lower",
-        turns,
-        floor=1000 * batch * floors.training_floor(case, peak),
-        about={"batch": batch, **peak.about},
-        device=request.device,
-    )
-
-
-def at_once(request: Request) -> Row:
-    """A step of several seeds trained at once, against that of one, measured alike."""
-    case = workload(_WORKLOAD)
-    sides = {
-        name: partial(_measurement, "ours", request, seeds)
-        for name, seeds in (("ours", SEEDS), ("one seed", 1))
-    }
-    return Row(
-        "gpu",
-        f"{case.title}, five seeds at once",
-        "ms/step",
-        "lower",
-        in_turns(sides, request.turns),
-        about={"batch": case.training.batch, "seeds": SEEDS},
-        device=request.device,
-    )
-
-
 def side_of(
-    side: str, case: Workload, device: str, seeds: int = 1, settings: dict[str, Any] | None = None
+    side: str,
+    case: Workload,
+    device: str,
+    seeds: int = 1,
+    settings: dict[str, Any] | None = None,
+    compiled: bool = False,
 ) -> Steps:
     """Ours or the straightforward way, as a function that makes so many steps and waits for them.
 
-    seeds, settings: of ours, as in `captured`.
+    seeds, settings, compiled: of ours, as in `captured`.
     """
     # Streams and graphs are those of the current device.
     torch.cuda.set_device(torch.device(device).index or 0)
     dataset = case.build()
     work = (
-        captured(case, dataset, device, seeds, **settings or {})
+        captured(case, dataset, device, seeds, compiled, **settings or {})
         if side == "ours"
         else plainly(case, dataset, device)
     )
@@ -146,11 +152,17 @@ def side_of(
 
 
 def captured(
-    case: Workload, dataset: Dataset, device: str, seeds: int = 1, **settings: Any
+    case: Workload,
+    dataset: Dataset,
+    device: str,
+    seeds: int = 1,
+    compiled: bool = False,
+    **settings: Any,
 ) -> Steps:
     """Steps of `bench`, captured by now; Failed says why they are not.
 
-    seeds: trained at once; settings: further fields of `bench.config.Training`.
+    seeds: trained at once; compiled: with fused operations; settings: further fields of
+    `bench.config.Training`.
     """
     source = Windows(dataset, "train", case.window, device)
     methods = [case.method(seed).to(device).train() for seed in range(seeds)]
@@ -158,7 +170,7 @@ def captured(
     length = Training(**{**said, "windows": said["batch"]})
     if seeds > 1 and not stackable(methods, source, length.precision):
         raise Failed(f"{seeds} seeds of {case.title} are not trained at once")
-    step = CapturedStep(methods, source, [length] * seeds, list(range(seeds)))
+    step = CapturedStep(methods, source, [length] * seeds, list(range(seeds)), compiled=compiled)
     steps = alone(step, source)
     steps(_WARM_UP)
     if not step.captured:
@@ -167,14 +179,27 @@ def captured(
 
 
 def _measurement(
-    side: str, request: Request, seeds: int = 1, settings: dict[str, Any] | None = None
+    side: str,
+    request: Request,
+    seeds: int = 1,
+    settings: dict[str, Any] | None = None,
+    compiled: bool = False,
 ) -> Callable[[], float]:
-    """In the process of a side: a turn, as many steps as fill the seconds; milliseconds of one."""
+    """In the process of a side: a turn, as many steps as fill the seconds; milliseconds of one.
+
+    Nothing is measured here: other sides are made at the same time.
+    """
     if side == "ours":
-        # Also where it is the other side that is ours.
         settle()
-    steps = side_of(side, workload(_WORKLOAD), request.device, seeds, settings)
-    steps(_WARM_UP)
-    once = seconds_of(lambda: steps(_WARM_UP)) / _WARM_UP
-    count = repeats(request.seconds, once, fewest=_FEWEST)
-    return lambda: 1000 * seconds_of(lambda: steps(count)) / count
+    steps = side_of(side, workload(_WORKLOAD), request.device, seeds, settings, compiled)
+    few = _WARM_UP if side == "ours" else 1
+    count = 0
+
+    def turn() -> float:
+        nonlocal count
+        if not count:
+            steps(few)
+            count = repeats(request.seconds, seconds_of(lambda: steps(few)) / few, fewest=_FEWEST)
+        return 1000 * seconds_of(lambda: steps(count)) / count
+
+    return turn

@@ -6,7 +6,8 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -169,20 +170,36 @@ def pool(workers: int, threads: int, *, settled: bool = False) -> Iterator[Proce
 
 
 def in_turns(
-    sides: Mapping[str, Callable[[], Callable[[], float]]], turns: int
+    sides: Mapping[str, Callable[[], Callable[[], float]]],
+    turns: int,
+    *,
+    together: bool = False,
+    errors: dict[str, Exception] | None = None,
 ) -> dict[str, tuple[float, ...]]:
     """What each side measured, turn by turn, each in a process of its own with one thread.
 
     sides: by name, what makes the measurement of a turn there, a function of a module or a partial
-    of one; the first is ours, in a process like those that compute cells.
+    of one; the first is ours, in a process like those that compute cells. together: make all of
+    them at once, where nothing is measured meanwhile. errors: receives what a side raised, which
+    then has no turns; without it the first error is raised.
     """
     with ExitStack() as processes:
         asked: dict[str, Callable[[], float]] = {}
+        made: dict[str, Future[None]] = {}
         for name, make in sides.items():
             process = processes.enter_context(pool(1, 1, settled=not asked))
             asked[name] = partial(_turn_in, process)
-            # Everything is made before the first turn.
-            process.submit(_made, make).result()
+            made[name] = process.submit(_made, make)
+            if not together:
+                wait_for(made.values())
+        # Everything is made before the first turn.
+        for name, future in made.items():
+            error = future.exception()
+            if isinstance(error, Exception) and errors is not None:
+                errors[name] = error
+                del asked[name]
+            elif error is not None:
+                raise error
         return alternate(asked, turns)
 
 

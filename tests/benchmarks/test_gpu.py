@@ -22,7 +22,8 @@ from benchmarks.workloads import WORKLOADS
 
 SMALL = replace(WORKLOADS["pw3d"].with_clips(2, 1), train_frames=80, batch=4)
 PEAKS = Peaks(1e12, 1e30)
-CASES = ["float32", "tf32", "bfloat16", "five seeds at once"]
+ARITHMETIC = ["float32", "tf32", "bfloat16"]
+CASES = [*ARITHMETIC, *(f"{name}, compiled" for name in ARITHMETIC), "five seeds at once"]
 
 
 class Emulated(Step):
@@ -32,7 +33,9 @@ class Emulated(Step):
     why_not: ClassVar[str]
 
     def __init__(self, *given: Any, **settings: Any) -> None:
+        said = settings.pop("compiled")
         super().__init__(*given, **settings)
+        self.compiled = said
         self.taken: list[torch.Tensor] = []
         self.made.append(self)
 
@@ -45,9 +48,16 @@ class Emulated(Step):
         super().__call__(index)
 
 
-def here(sides: Mapping[str, Any], turns: int) -> dict[str, tuple[float, ...]]:
+def here(
+    sides: Mapping[str, Any], turns: int, together: bool, errors: dict[str, Exception]
+) -> dict[str, tuple[float, ...]]:
     """In turns, in this process; what is asked for could be sent to another one."""
-    made = {name: pickle.loads(pickle.dumps(make))() for name, make in sides.items()}
+    made = {}
+    for name, make in sides.items():
+        try:
+            made[name] = pickle.loads(pickle.dumps(make))()
+        except RuntimeError as error:
+            errors[name] = error
     return alternate(made, turns)
 
 
@@ -64,7 +74,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> type[Emulated]:
     monkeypatch.setattr(gpu, "check", lambda _: None)
     monkeypatch.setattr(gpu, "settle", lambda: None)
     monkeypatch.setattr(gpu, "CapturedStep", Emulated)
-    monkeypatch.setattr(gpu, "apart", lambda *_: PEAKS)
+    monkeypatch.setattr(gpu, "apart", lambda *_: dict.fromkeys(ARITHMETIC, PEAKS))
     monkeypatch.setattr(gpu, "in_turns", here)
     return Emulated
 
@@ -73,7 +83,8 @@ REQUEST = Request(turns=2, seconds=0.001, device="cpu")
 
 
 def endings(rows: list[Row]) -> list[str]:
-    return [row.case.rpartition(", ")[2] for row in rows]
+    said = [row.case.partition(", ")[2] for row in rows]
+    return [case.removeprefix("training step, ") for case in said]
 
 
 def test_it_is_skipped_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,26 +98,31 @@ def test_it_is_skipped_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_arithmetic_is_measured_and_seeds_at_once(emulated: type[Emulated]) -> None:
     rows = list(gpu.measure(REQUEST))
     assert endings(rows) == CASES
-    assert [list(row.sides) for row in rows] == [["ours", "straightforward"]] * 3 + [
+    assert [list(row.sides) for row in rows] == [["ours", "straightforward"]] * 6 + [
         ["ours", "one seed"]
     ]
     for row in rows:
         assert [len(turns) for turns in row.sides.values()] == [2, 2]
         assert all(0 < value < 60_000 for turns in row.sides.values() for value in turns)
+    # One straightforward side is what all of ours are compared with.
+    assert len({row.sides["straightforward"] for row in rows[:-1]}) == 1
+    assert rows[-1].sides["one seed"] == rows[0].sides["ours"]
     # Four windows a step, in milliseconds.
     assert rows[0].floor == pytest.approx(4000 * training_floor(SMALL, PEAKS))
-    assert [step.settings[0].precision for step in emulated.made] == [
-        *("float32", "tf32", "bfloat16"),
-        *("float32", "float32"),
+    made = [(s.settings[0].precision, s.compiled, len(s.methods)) for s in emulated.made]
+    assert made == [
+        *((name, False, 1) for name in ARITHMETIC),
+        *((name, True, 1) for name in ARITHMETIC),
+        ("float32", False, 5),
     ]
-    assert [len(step.methods) for step in emulated.made] == [1, 1, 1, 5, 1]
 
 
 def test_all_turns_are_of_one_step_that_was_warm_before(emulated: type[Emulated]) -> None:
     turn = gpu._measurement("ours", REQUEST, seeds=2)
     [step] = emulated.made
-    warm = len(step.taken)
     assert step.captured
+    turn()
+    warm = len(step.taken)
     turn()
     turn()
     assert emulated.made == [step]
@@ -129,6 +145,7 @@ def test_a_turn_ends_when_the_device_has_done_all(
     monkeypatch.setattr(gpu, "wait", waited.append)
     for side in ("ours", "straightforward"):
         turn = gpu._measurement(side, REQUEST)
+        turn()
         before = len(waited)
         turn()
         assert waited[before:] == ["cpu"]
@@ -146,9 +163,9 @@ def test_one_that_fails_does_not_take_the_others_with_it(
 
     monkeypatch.setattr(gpu, "captured", without_bfloat16)
     rows: list[Row] = []
-    with pytest.raises(Failed, match=r"^bfloat16: RuntimeError: no such kernel$"):
+    with pytest.raises(Failed, match=r"^bfloat16: RuntimeError: no such kernel; bfloat16, "):
         rows.extend(gpu.measure(REQUEST))
-    assert endings(rows) == ["float32", "tf32", "five seeds at once"]
+    assert endings(rows) == [name for name in CASES if "bfloat16" not in name]
 
 
 def test_a_step_that_is_not_captured_is_not_measured(

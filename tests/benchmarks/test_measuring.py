@@ -1,12 +1,24 @@
 """Turns alternate, ratios are of the same turn, and processes have the threads asked for."""
 
 import os
+from functools import partial
 from itertools import count
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks.measuring import Failed, Row, Spread, alternate, apart, brief, repeats, wait
+from benchmarks.measuring import (
+    Failed,
+    Row,
+    Spread,
+    alternate,
+    apart,
+    brief,
+    in_turns,
+    repeats,
+    wait,
+)
 
 
 def test_sides_take_turns_and_swap_who_is_first() -> None:
@@ -47,6 +59,19 @@ def test_a_process_of_its_own_has_the_threads_asked_for() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     assert apart(torch.get_num_threads, 2) == 2
     assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_side_that_cannot_be_made_leaves_the_others(together: bool) -> None:
+    sides: dict[str, Any] = {"one": partial(partial, float, 1), "none": partial(float, "none")}
+    errors: dict[str, Exception] = {}
+    turns = in_turns(sides, 2, together=together, errors=errors)
+    assert turns == {"one": (1.0, 1.0)}
+    assert [brief(error) for error in errors.values()] == [
+        "ValueError: could not convert string to float: 'none'"
+    ]
+    with pytest.raises(ValueError, match="none"):
+        in_turns(sides, 2, together=together)
 
 
 def test_a_gpu_is_waited_for_and_a_cpu_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
