@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bench.config import method_config
+from bench.horizons import METRICS as HORIZONS
+from bench.horizons import horizons
 from bench.metrics import COSTS, METRICS, metric_info
 from bench.report import quoting
 from bench.report.heads import base_of
@@ -232,7 +234,8 @@ def warnings(table: Table) -> list[str]:
         elif entry.state == "done" and entry.seeds < entry.planned:
             said.append(f"{entry.seeds} of {entry.planned} seeds: {where}: the others were not run")
         where = f"{entry.label} on {', '.join(table.heads(row))}"
-        if entry.state == "done" and (lacking := set(row.metrics) - {*entry.numbers, *COSTS}):
+        lacking = set(row.metrics) - {*entry.numbers, *COSTS} - _unreached(entry, row)
+        if entry.state == "done" and lacking:
             names = ", ".join(metric_info(metric).label for metric in sorted(lacking))
             said.append(f"no number: {where}: {names} is missing or not finite")
         if entry.scored is not None and _differs(entry.scored, row):
@@ -244,6 +247,12 @@ def warnings(table: Table) -> list[str]:
         said.append("only some test clips were scored, to save time: a smoke test, not a result")
     # What befell a cell is true of every action it was scored on.
     return list(dict.fromkeys(said))
+
+
+def _unreached(entry: Entry, row: DatasetRow) -> set[str]:
+    """The horizons beyond an entry's future: there is nothing to say about them but a dash."""
+    future = entry.cell.geometry.get("future") if entry.cell else None
+    return set(HORIZONS) - set(horizons(row.fps, future)) if future else set()
 
 
 def published_weights(table: Table) -> str:

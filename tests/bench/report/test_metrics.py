@@ -446,6 +446,22 @@ def test_a_failure_is_said_once_for_all_actions() -> None:
     ]
 
 
+def test_a_horizon_beyond_a_method_s_future_is_a_dash_and_no_warning() -> None:
+    short = cell("net", AVERAGE)
+    short = replace(short, geometry={**short.geometry, "future": 8})
+    whole = done(short, (10, 40, 75), (7, 34, 72))
+    metrics = {"mpjpe@80": whole.metrics["mpjpe@80"]}
+    made = table([RESULTS[0], replace(whole, metrics=metrics)])
+    assert sentences.warnings(made) == []
+    assert made.rows[0].entries[1].numbers.keys() == {"mpjpe@80"}
+    # One that it does reach has to be there.
+    reached = replace(short, geometry={**short.geometry, "future": 10})
+    made = table([RESULTS[0], replace(whole, cell=reached, metrics=metrics)])
+    assert sentences.warnings(made) == [
+        "no number: Net on Human3.6M motion, h36m-average: 400 ms is missing or not finite"
+    ]
+
+
 def test_rows_that_stand_on_different_clips_are_told_apart() -> None:
     fewer = replace(RESULTS[4], scored=Scored(8, 200, 32))
     made = table([RESULTS[0], fewer])
