@@ -184,6 +184,7 @@ def test_seeds_that_cannot_be_stacked_are_not_measured(
         gpu._measurement("ours", REQUEST, seeds=2)
 
 
+@pytest.mark.slow
 @pytest.mark.cuda
 def test_steps_are_measured() -> None:
     rows = list(gpu.measure(Request(turns=2, seconds=0.1, device="cuda")))
