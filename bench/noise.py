@@ -33,6 +33,16 @@ class Noise:
         self._draws = torch.zeros(len(seeds), draws, dtype=torch.long, device=device)
         self.pool = self._draws.view(torch.int16)
 
+    def renew(self) -> None:
+        """Go on with new generators from where the old ones are.
+
+        Those that a capture failed with stay as they were in it, and refuse to draw outside of it.
+        """
+        old = self.generators
+        self.generators = [torch.Generator(generator.device) for generator in old]
+        for new, generator in zip(self.generators, old, strict=True):
+            new.set_state(generator.get_state())
+
     def refill(self) -> None:
         """Draw the words of the next step."""
         for run, generator in zip(self._draws, self.generators, strict=True):

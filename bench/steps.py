@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.config import Training
 from bench.contracts import Samples
@@ -93,7 +94,7 @@ class Step:
         given, wanted = self.source.gather(index.flatten())
         precision = self.settings[0].precision
         with _factors(precision), self._products():
-            with _autocast(index.device, precision):
+            with _autocast(index.device, precision), _attention(len(self.methods)):
                 losses = self._losses(given, wanted)
             losses.float().sum().backward()  # type: ignore[no-untyped-call]
         self._share_gradients()
@@ -187,6 +188,8 @@ class CapturedStep(Step):
             # A capture that fails leaves its own stream the current one.
             torch.cuda.set_stream(stream)
             torch.cuda.synchronize()
+            if self.noise:
+                self.noise.renew()
             self.why_not = next(iter(str(error).splitlines()), type(error).__name__)
             return
         self._graph = graph
@@ -245,7 +248,7 @@ def stackable(methods: Sequence[nn.Module], source: Samples, precision: str = "f
     words = torch.zeros(_words_of_batch(first, source, 2), dtype=torch.int16, device=given.device)
     own = _Loss(first).named_parameters()
     try:
-        with _autocast(given.device, precision):
+        with _autocast(given.device, precision), _attention(len(methods)):
             _losses_of(
                 first,
                 {name: parameter.detach()[None] for name, parameter in own},
@@ -290,6 +293,15 @@ def _stacked(methods: Sequence[nn.Module]) -> dict[str, Tensor]:
             method.get_parameter(name).data = whole[run]
         stack[f"method.{name}"] = whole.requires_grad_()
     return stack
+
+
+def _attention(runs: int) -> AbstractContextManager[object]:
+    """How attention is computed: that of several runs at once by plain products.
+
+    vmap has no rule for the fused kernels. On a CPU it calls them once for each run, on a GPU they
+    refuse what it gives them.
+    """
+    return sdpa_kernel(SDPBackend.MATH) if runs > 1 else nullcontext()
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -1,5 +1,7 @@
 """Steps of one run and of several: seeds trained at once are what each is alone."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -241,6 +243,30 @@ def test_the_words_of_a_run_do_not_depend_on_the_others():
         pools.append(noise.pool[seeds.index(5)].clone())
     assert torch.equal(pools[0], pools[1])
     assert torch.equal(pools[0], pools[2])
+
+
+def test_renewed_words_go_on_where_the_old_ones_were():
+    noise, other = (Noise((5, 6), 7, torch.device("cpu")) for _ in range(2))
+    for each in (noise, other):
+        each.refill()
+    before = noise.generators
+    noise.renew()
+    assert not set(map(id, before)) & set(map(id, noise.generators))
+    for each in (noise, other):
+        each.refill()
+    assert torch.equal(noise.pool, other.pool)
+
+
+@pytest.mark.parametrize("name", ["deciwatch", "mct"])
+def test_attention_of_several_runs_is_never_one_after_another(name):
+    samples = source(name)
+    with warnings.catch_warnings():
+        # What vmap has no rule for, it does run by run, and warns.
+        warnings.simplefilter("error")
+        methods = [build(name, seed) for seed in (0, 1)]
+        assert stackable(methods, samples)
+        step = Step(methods, samples, [settings(0)] * 2, [0, 1])
+        step(torch.arange(16).repeat(2, 1))
 
 
 def test_words_are_spread_evenly_over_all_values():
