@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bench.contracts import printable
+from bench.report.sentences import duration
 from bench.results import Result
 
 # In a log, a line about a running cell at most this often, in seconds.
@@ -74,8 +75,7 @@ class Shown:
         self._shares[result.cell.key] = 1.0
         self._finished += 1
         name = self._names.get(result.cell.key, result.cell.key)
-        seconds = result.provenance.get("seconds", 0)
-        outcome = f"{seconds:.0f} s" if result.status == "done" else f"failed: {result.error}"
+        outcome = _took(result) if result.status == "done" else f"failed: {result.error}"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=sum(self._shares.values()))
         if not self._bar or result.status == "failed":
@@ -87,3 +87,13 @@ class Shown:
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _took(result: Result) -> str:
+    """How long a cell took; its weights may have been learned with those of others, or before."""
+    scored = f"{result.provenance.get('seconds', 0):.0f} s"
+    learned = result.provenance.get("training", {}).get("seconds")
+    if learned is None:
+        return scored
+    verb = "fitted" if result.cell.training is None else "trained"
+    return f"{verb} in {duration(learned)}, scored in {scored}"

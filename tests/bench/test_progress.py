@@ -1,5 +1,6 @@
 """Progress in a log and on a terminal."""
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -49,6 +50,16 @@ def test_a_log_gets_one_line_per_cell_and_not_more_than_now_and_then(clock):
         "  [1/2] d-x ridge seed 2: 3 s",
         "  [2/2] d-x mct seed 2: failed: RuntimeError: [red]no[/red]",
     ]
+
+
+@pytest.mark.parametrize(("training", "verb"), [(None, "fitted"), ({"windows": 9}, "trained")])
+def test_what_was_learned_has_a_time_of_its_own(training, verb):
+    out = StringIO()
+    about = {"seconds": 0.2, "training": {"seconds": 61.7}}
+    with Shown(Console(file=out, width=80)) as shown:
+        shown.begin(1, 0, NAMES)
+        shown.done(Result(replace(cell(), training=training), "done", provenance=about))
+    assert out.getvalue().endswith(f": {verb} in 1 min 2 s, scored in 0 s\n")
 
 
 def test_nothing_is_said_when_nothing_is_computed():
