@@ -90,10 +90,12 @@ class Shown:
 
 
 def _took(result: Result) -> str:
-    """How long a cell took; its weights may have been learned with those of others, or before."""
+    """How long a cell took, and its weights, which may have been learned before or with others."""
     scored = f"{result.provenance.get('seconds', 0):.0f} s"
-    learned = result.provenance.get("training", {}).get("seconds")
-    if learned is None:
+    learning = result.provenance.get("training", {})
+    if "seconds" not in learning:
         return scored
     verb = "fitted" if result.cell.training is None else "trained"
-    return f"{verb} in {duration(learned)}, scored in {scored}"
+    others = learning.get("trained at once", 1) - 1
+    shared = f" with {others} more" if others else ""
+    return f"{scored}, its weights {verb}{shared} in {duration(learning['seconds'])}"

@@ -26,7 +26,15 @@ class SplitSums(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it lasts, `torch.bmm` of few results and long sums adds up parts of them.
 
     The backward pass too. It is meant for a step that is captured, which then pays nothing for it.
+    What a method compiles by itself stays as it is.
     """
+
+    supports_higher_order_operators = True
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Whether torch.compile may go on inside: it sees nothing of this."""
+        return True
 
     def __torch_dispatch__(
         self,
@@ -53,7 +61,10 @@ def parts_of(a: Tensor, b: Tensor) -> int:
 
 
 def in_parts(a: Tensor, b: Tensor, parts: int) -> Tensor:
-    """(R, M, K) x (R, K, N) -> (R, M, N), the K terms in so many parts, which must divide K."""
+    """(R, M, K) x (R, K, N) -> (R, M, N), the K terms in so many parts, which must divide K.
+
+    Parts have the type of the factors, so that sums in bfloat16 are rounded once more.
+    """
     (R, M, K), N = a.shape, b.shape[2]
     terms = K // parts
     left = a.reshape(R, M, parts, terms).transpose(1, 2).reshape(R * parts, M, terms)

@@ -61,6 +61,7 @@ def measure(request: Request) -> Iterator[Row]:
     """
     check(request.device)
     case = workload(_WORKLOAD)
+    batch = case.training.batch
     ours = {
         f"{arithmetic}, compiled" if compiled else arithmetic: (arithmetic, compiled)
         for compiled in (False, True)
@@ -74,7 +75,10 @@ def measure(request: Request) -> Iterator[Row]:
     sides[_PLAIN] = partial(_measurement, _PLAIN, request)
     errors: dict[str, Exception] = {}
     turns = in_turns(sides, request.turns, together=True, errors=errors)
-    peaks = apart(_peaks, 1, request.device)
+    try:
+        peaks = apart(_peaks, 1, request.device)
+    except Exception as error:
+        errors["peaks"], peaks = error, {}
 
     def row(name: str, what: str, against: Mapping[str, str], **rest: Any) -> Row:
         found = {title: turns[side] for title, side in against.items() if side in turns}
@@ -90,12 +94,13 @@ def measure(request: Request) -> Iterator[Row]:
     for name, (arithmetic, _) in ours.items():
         if name not in turns:
             continue
+        peak = peaks.get(arithmetic)
         yield row(
             name,
             f"training step, {name}",
             {_PLAIN: _PLAIN},
-            floor=1000 * case.training.batch * floors.training_floor(case, peaks[arithmetic]),
-            about={"batch": case.training.batch, **peaks[arithmetic].about},
+            floor=batch * 1000 * floors.training_floor(case, peak) if peak else None,
+            about={"batch": batch, **(peak.about if peak else {})},
             device=request.device,
         )
     if _AT_ONCE in turns:
@@ -103,7 +108,7 @@ def measure(request: Request) -> Iterator[Row]:
             _AT_ONCE,
             _AT_ONCE,
             {"one seed": "float32"},
-            about={"batch": case.training.batch, "seeds": SEEDS},
+            about={"batch": batch, "seeds": SEEDS},
             device=request.device,
         )
     if errors:

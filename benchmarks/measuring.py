@@ -109,16 +109,27 @@ def brief(error: Exception) -> str:
     return ": ".join(filter(None, (name, line)))
 
 
-def alternate(sides: Mapping[str, Callable[[], float]], turns: int) -> dict[str, tuple[float, ...]]:
+def alternate(
+    sides: Mapping[str, Callable[[], float]],
+    turns: int,
+    errors: dict[str, Exception] | None = None,
+) -> dict[str, tuple[float, ...]]:
     """What each side measured, turn by turn.
 
     Sides follow one another within a turn, so that a slow phase of the machine hits all of them,
-    and in the opposite order in every other turn, so that none is always the warmer one.
+    and in the opposite order in every other turn, so that none is always the warmer one. errors:
+    receives what a side raised, which then has no turns; without it the first error is raised.
     """
     values: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(turns):
-        for name in list(sides)[:: -1 if turn % 2 else 1]:
-            values[name].append(sides[name]())
+        for name in list(values)[:: -1 if turn % 2 else 1]:
+            try:
+                values[name].append(sides[name]())
+            except Exception as error:
+                if errors is None:
+                    raise
+                errors[name] = error
+                del values[name]
     return {name: tuple(found) for name, found in values.items()}
 
 
@@ -200,7 +211,7 @@ def in_turns(
                 del asked[name]
             elif error is not None:
                 raise error
-        return alternate(asked, turns)
+        return alternate(asked, turns, errors)
 
 
 def _turn_in(process: ProcessPoolExecutor) -> float:

@@ -52,14 +52,21 @@ def test_a_log_gets_one_line_per_cell_and_not_more_than_now_and_then(clock):
     ]
 
 
-@pytest.mark.parametrize(("training", "verb"), [(None, "fitted"), ({"windows": 9}, "trained")])
-def test_what_was_learned_has_a_time_of_its_own(training, verb):
+@pytest.mark.parametrize(
+    ("training", "about", "words"),
+    [
+        (None, {}, "its weights fitted in 1 min 2 s"),
+        ({"windows": 9}, {}, "its weights trained in 1 min 2 s"),
+        ({"windows": 9}, {"trained at once": 3}, "its weights trained with 2 more in 1 min 2 s"),
+    ],
+)
+def test_what_was_learned_has_a_time_of_its_own(training, about, words):
     out = StringIO()
-    about = {"seconds": 0.2, "training": {"seconds": 61.7}}
+    learned = {"seconds": 3.4, "training": {"seconds": 61.7, **about}}
     with Shown(Console(file=out, width=80)) as shown:
         shown.begin(1, 0, NAMES)
-        shown.done(Result(replace(cell(), training=training), "done", provenance=about))
-    assert out.getvalue().endswith(f": {verb} in 1 min 2 s, scored in 0 s\n")
+        shown.done(Result(replace(cell(), training=training), "done", provenance=learned))
+    assert out.getvalue().endswith(f": 3 s, {words}\n")
 
 
 def test_nothing_is_said_when_nothing_is_computed():

@@ -15,8 +15,10 @@ from bench.data.histories import Histories
 from bench.data.skeletons import BODY_14
 from bench.data.windows import Windows
 from bench.noise import Noise, noisy
-from bench.steps import Step, stackable
+from bench.steps import CapturedStep, Step, stackable
+from bench.sums import SplitSums, in_parts
 from bench.training import Diverged, Run, Trained, train, train_together
+from methods.layers import Dropout
 
 WINDOW = Window(interval=5, intervals=2, joints=14, dims=3)
 SPAN = Span(history=10, future=10, joints=14, dims=3)
@@ -269,6 +271,58 @@ def test_attention_of_several_runs_is_never_one_after_another(name):
         step(torch.arange(16).repeat(2, 1))
 
 
+class Split(Step):
+    """A step on the CPU whose products are those of a captured one."""
+
+    def _products(self):
+        return SplitSums()
+
+
+def test_a_step_with_split_sums_is_that_step(monkeypatch):
+    """Both ways, of networks that are stacked, whose gradients have sums to split."""
+    parts = []
+    monkeypatch.setattr(
+        "bench.sums.in_parts", lambda *given: parts.append(given[2]) or in_parts(*given)
+    )
+    found = []
+    for kind in (Step, Split):
+        parts.clear()
+        methods = [build("mixsynthformer", seed) for seed in (0, 1)]
+        samples = source("mixsynthformer")
+        longer = settings(0).model_copy(update={"batch": 256})
+        step = kind(methods, samples, [longer] * 2, [0, 1])
+        step((torch.arange(512) % len(samples)).view(2, 256))
+        assert bool(parts) == (kind is Split)
+        kept = (p.grad for method in methods for p in method.parameters())
+        found.append([grad.clone() for grad in kept if grad is not None])
+    for whole, split in zip(*found, strict=True):
+        torch.testing.assert_close(split, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_only_a_step_that_is_captured_splits_sums():
+    samples, method = source("linear"), build("mixsynthformer", 0)
+    made = [
+        CapturedStep([method], samples, [settings(0)], [0], compiled=compiled)
+        for compiled in (False, True)
+    ]
+    assert isinstance(made[0]._products(), SplitSums)
+    assert not isinstance(made[1]._products(), SplitSums)
+    made[0].why_not = "it waits for the device"
+    assert not isinstance(made[0]._products(), SplitSums)
+    assert not isinstance(Step([method], samples, [settings(0)], [0])._products(), SplitSums)
+
+
+@pytest.mark.parametrize("name", ["mixsynthformer", "simlpe", "stsgcn"])
+def test_a_loss_is_one_graph(name):
+    """A compiler leaves it nowhere, random words included."""
+    samples = source(name)
+    step = Step([build(name, 0)], samples, [settings(0)], [0])
+    whole = torch.compile(step._loss_of_one, backend="eager", fullgraph=True)
+    step.noise.refill()
+    index = torch.arange(16)
+    assert torch.isfinite(whole(*samples.gather(index))).all()
+
+
 def test_words_are_spread_evenly_over_all_values():
     noise = Noise((0,), 200_000, torch.device("cpu"))
     noise.refill()
@@ -337,8 +391,6 @@ def test_a_compiled_loss_is_the_same_within_rounding():
 @pytest.mark.cuda
 @pytest.mark.parametrize("name", [*SMALL, *AHEAD, *BATCH_NORM])
 def test_a_captured_step_is_that_of_the_cpu(name):
-    from bench.steps import CapturedStep
-
     samples = source(name, "cuda")
     captured = CapturedStep([build(name, 0, "cuda")], samples, [settings(0)], [0])
     eager = Step([build(name, 0, "cuda")], samples, [settings(0)], [0])
@@ -352,6 +404,23 @@ def test_a_captured_step_is_that_of_the_cpu(name):
 
 
 @pytest.mark.cuda
+def test_long_sums_are_split_in_a_captured_step(monkeypatch):
+    """In the backward pass, which has a thread of its own on a GPU."""
+    parts = []
+    monkeypatch.setattr(
+        "bench.sums.in_parts", lambda *given: parts.append(given[2]) or in_parts(*given)
+    )
+    methods = [build("mixsynthformer", seed, "cuda") for seed in (0, 1)]
+    samples = source("mixsynthformer", "cuda")
+    longer = settings(0).model_copy(update={"batch": 256})
+    step = CapturedStep(methods, samples, [longer] * 2, [0, 1])
+    for _ in range(5):
+        step((torch.arange(512, device="cuda") % len(samples)).view(2, 256))
+    assert step.captured
+    assert parts
+
+
+@pytest.mark.cuda
 @pytest.mark.parametrize("name", [*SMALL, *AHEAD])
 def test_seeds_captured_at_once_are_what_each_is_alone(name):
     seeds = (0, 1, 2)
@@ -360,9 +429,9 @@ def test_seeds_captured_at_once_are_what_each_is_alone(name):
 
 @pytest.mark.cuda
 def test_a_step_that_waits_for_the_device_goes_on_uncaptured():
-    from bench.steps import CapturedStep
-
-    step = CapturedStep([Plain(Waits()).cuda()], source("linear", "cuda"), [settings(0)], [0])
+    part = nn.Sequential(Waits(), Dropout(0.1))
+    step = CapturedStep([Plain(part).cuda()], source("linear", "cuda"), [settings(0)], [0])
+    assert step.noise
     for _ in range(6):
         step(torch.arange(16, device="cuda")[None])
     assert not step.captured

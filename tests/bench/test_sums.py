@@ -71,3 +71,14 @@ def test_both_ways_are_split_and_nothing_else(monkeypatch):
     with SplitSums():
         torch.bmm(x[:, :600].mT, x[:, :600])
     assert taken == [8]
+
+
+def test_what_a_method_compiles_by_itself_stays_as_it_is():
+    """Higher-order operators and graphs without a break are neither refused nor left."""
+    compiled = torch.compile(lambda a, b: torch.bmm(a, b).sum(), backend="eager", fullgraph=True)
+    a, b = torch.randn(1, 2, 4096), torch.randn(1, 4096, 2)
+    plain = torch.bmm(a, b).sum()
+    with SplitSums():
+        torch.testing.assert_close(compiled(a, b), plain, rtol=1e-4, atol=1e-3)
+        out = torch.cond(a.sum() > 1e9, lambda x: x + 1, lambda x: x - 1, (a,))
+    assert torch.equal(out, a - 1)

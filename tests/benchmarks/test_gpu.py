@@ -58,7 +58,7 @@ def here(
             made[name] = pickle.loads(pickle.dumps(make))()
         except RuntimeError as error:
             errors[name] = error
-    return alternate(made, turns)
+    return alternate(made, turns, errors)
 
 
 @pytest.fixture
@@ -166,6 +166,22 @@ def test_one_that_fails_does_not_take_the_others_with_it(
     with pytest.raises(Failed, match=r"^bfloat16: RuntimeError: no such kernel; bfloat16, "):
         rows.extend(gpu.measure(REQUEST))
     assert endings(rows) == [name for name in CASES if "bfloat16" not in name]
+
+
+def test_rows_need_no_floor_and_no_other_side(
+    emulated: type[Emulated], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(gpu, "apart", breaks)
+    monkeypatch.setattr(gpu, "plainly", lambda *_: breaks)
+    rows: list[Row] = []
+    with pytest.raises(Failed, match=r"^straightforward: .*: out of memory; peaks: "):
+        rows.extend(gpu.measure(REQUEST))
+    assert endings(rows) == CASES
+    assert all(row.floor is None for row in rows)
+    assert [list(row.sides) for row in rows[:-1]] == [["ours"]] * 6
 
 
 def test_a_step_that_is_not_captured_is_not_measured(

@@ -27,6 +27,18 @@ def test_sides_take_turns_and_swap_who_is_first() -> None:
     assert turns == {"a": (0, 3, 4), "b": (1, 2, 5)}
 
 
+def test_a_side_that_fails_in_its_turn_leaves_the_others() -> None:
+    left = iter((1.0, 0.0))
+    sides = {"a": lambda: 3.0, "b": lambda: 1 / next(left), "c": lambda: 4.0}
+    errors: dict[str, Exception] = {}
+    assert alternate(sides, 3, errors) == {"a": (3.0,) * 3, "c": (4.0,) * 3}
+    assert [brief(error) for error in errors.values()] == [
+        "ZeroDivisionError: float division by zero"
+    ]
+    with pytest.raises(StopIteration):
+        alternate(sides, 3)
+
+
 def test_a_ratio_is_of_one_turn_and_its_median_of_all() -> None:
     sides = {"ours": (30.0, 40.0, 90.0), "other": (10.0, 20.0, 30.0)}
     faster = Row("x", "y", "windows/s", "higher", sides)
