@@ -184,8 +184,8 @@ def test_weights_without_room_cost_no_result(here, small_disk, tmp_path):
         subprocess.run(["umount", "-l", out / "weights"], check=True)
     assert code == 0, said
     assert "1 cell run" in printed or "1 cells run" in printed
-    (line,) = [line for line in said.splitlines() if "weights" in line]
-    assert "No space left on device" in line
+    (line,) = [line for line in said.splitlines() if "No space left on device" in line]
+    assert "weights" in line
     assert "the results stand without them" in line
 
 
