@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(NO_SHARED)
     return SHARED.resolve()
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A process that ignores Ctrl-C hands that on to every command that a later test starts."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    after = signal.getsignal(signal.SIGINT)
+    assert after is before or after is not signal.SIG_IGN, "Ctrl-C is ignored now"
 
 
 @pytest.fixture(scope="session", autouse=True)

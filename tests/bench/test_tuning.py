@@ -808,6 +808,8 @@ def test_each_worker_sees_one_gpu(monkeypatch):
     assert tuning._seats(SimpleNamespace(device="cuda:0"), 3) == ["2", "5", "2"]
     assert tuning._seats(SimpleNamespace(device="cpu"), 2) == [None, None]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    # This process is no worker, and hears Ctrl-C.
+    monkeypatch.setattr(tuning, "follow_parent", lambda: None)
     seen = []
     tuning._alone("5", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]), ())
     assert seen == ["5"]
