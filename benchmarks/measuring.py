@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -202,7 +201,8 @@ def in_turns(
             asked[name] = partial(_turn_in, process)
             made[name] = process.submit(_made, make)
             if not together:
-                wait_for(made.values())
+                # Waits; what it raised is heard below.
+                made[name].exception()
         # Everything is made before the first turn.
         for name, future in made.items():
             error = future.exception()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from bench import config, plan, registry
 from bench.data import store
@@ -11,9 +12,23 @@ from bench.data.body import BENDS, JOINTS, BodyModel
 from bench.data.clips import BODY_SHAPE, SPLITS, Clip, Dataset
 from bench.data.skeletons import BODY_14
 from bench.run import Job
+from bench.sums import in_parts
 
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 VERTICES = 30
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """In how many parts each long sum was taken, one after another."""
+    taken: list[int] = []
+
+    def noted(a: Tensor, b: Tensor, count: int) -> Tensor:
+        taken.append(count)
+        return in_parts(a, b, count)
+
+    monkeypatch.setattr("bench.sums.in_parts", noted)
+    return taken
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from bench.data.skeletons import BODY_14
 from bench.data.windows import Windows
 from bench.noise import Noise, noisy
 from bench.steps import CapturedStep, Step, stackable
-from bench.sums import SplitSums, in_parts
+from bench.sums import SplitSums
 from bench.training import Diverged, Run, Trained, train, train_together
 from methods.layers import Dropout
 
@@ -278,12 +278,8 @@ class Split(Step):
         return SplitSums()
 
 
-def test_a_step_with_split_sums_is_that_step(monkeypatch):
+def test_a_step_with_split_sums_is_that_step(parts):
     """Both ways, of networks that are stacked, whose gradients have sums to split."""
-    parts = []
-    monkeypatch.setattr(
-        "bench.sums.in_parts", lambda *given: parts.append(given[2]) or in_parts(*given)
-    )
     found = []
     for kind in (Step, Split):
         parts.clear()
@@ -404,12 +400,8 @@ def test_a_captured_step_is_that_of_the_cpu(name):
 
 
 @pytest.mark.cuda
-def test_long_sums_are_split_in_a_captured_step(monkeypatch):
+def test_long_sums_are_split_in_a_captured_step(parts):
     """In the backward pass, which has a thread of its own on a GPU."""
-    parts = []
-    monkeypatch.setattr(
-        "bench.sums.in_parts", lambda *given: parts.append(given[2]) or in_parts(*given)
-    )
     methods = [build("mixsynthformer", seed, "cuda") for seed in (0, 1)]
     samples = source("mixsynthformer", "cuda")
     longer = settings(0).model_copy(update={"batch": 256})
